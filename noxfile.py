@@ -1,0 +1,167 @@
+"""The lanes of this project: ``nox -s NAME``, ``nox -l`` lists them.
+
+Every lane makes its own environment and its own build folder: lanes never see each other's binaries.
+Arguments after ``--`` go to the tool of the lane, for example ``nox -s tests -- -k stream``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.3.2"
+nox.options.sessions = ["native", "tests"]
+nox.options.error_on_external_run = True
+
+ROOT = Path(__file__).parent
+FUZZ_FOLDER = "tests/native/fuzz"
+BUILD_TOOLS = ("meson-python>=0.18", "meson>=1.3", "ninja", "cffi>=2.1")
+ASAN = ("-Db_sanitize=address,undefined", "-Db_lundef=false")
+TSAN = ("-Db_sanitize=thread", "-Db_lundef=false")
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+#: What runs under a sanitized extension: what crosses the binding and needs no other native library.
+ASAN_TESTS = ("tests/core", "tests/test_sync.py", "tests/test_model_errors.py")
+
+
+def build_folder(session: nox.Session, name: str) -> str:
+    """Return an empty or reusable meson build folder of this lane."""
+    return str(Path(session.create_tmp()).resolve() / name)
+
+
+def compile_native(session: nox.Session, *options: str, env: dict[str, str] | None = None) -> str:
+    """Configure and compile everything native with the given meson options; return the folder."""
+    session.install(*BUILD_TOOLS)
+    build = build_folder(session, "native")
+    reuse = ("--reconfigure",) if Path(build, "build.ninja").exists() else ()
+    setup = ("meson", "setup", build, str(ROOT), "-Dnative_tests=true", *reuse, *options)
+    session.run(*setup, env=env)
+    session.run("meson", "compile", "-C", build)
+    return build
+
+
+def run_native(session: nox.Session, *options: str, env: dict[str, str] | None = None) -> None:
+    """Run the C test programs, compiled with the given meson options."""
+    build = compile_native(session, *options)
+    session.run("meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", env=env)
+
+
+def install_editable(session: nox.Session, extra: str, *options: str) -> None:
+    """Install the checkout with ``extra``; the extension lives in this lane's build folder."""
+    session.install(*BUILD_TOOLS)
+    settings = [f"-Csetup-args={option}" for option in options]
+    settings.append(f"-Cbuild-dir={build_folder(session, 'build')}")
+    session.install("--no-build-isolation", "-e", f".[{extra}]", *settings)
+
+
+@nox.session
+def native(session: nox.Session) -> None:
+    """C test programs, one per source file."""
+    run_native(session, f"-Dwerror={str(bool(os.environ.get('CI'))).lower()}")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The Python test suite."""
+    install_editable(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """C test programs and the core of the Python suite under AddressSanitizer and UBSan."""
+    run_native(session, *ASAN, env=SANITIZER_ENV)
+    install_editable(session, "test", *ASAN)
+    libraries = [preload("libasan.so"), preload("libubsan.so")]
+    env = {
+        **SANITIZER_ENV,
+        "LD_PRELOAD": " ".join(libraries),
+        # CPython keeps memory until exit: leaks are the business of the C programs above.
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
+        "PYTHONMALLOC": "malloc",
+    }
+    present = [path for path in ASAN_TESTS if (ROOT / path).exists()]
+    session.run("pytest", "--timeout=300", *present, env=env)
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """C test programs under ThreadSanitizer."""
+    run_native(session, *TSAN, env=SANITIZER_ENV)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style of Python and C, and the floors of the Python package."""
+    session.install("ruff>=0.12", "import-linter>=2.3", "clang-format>=18")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("clang-format", "--dry-run", "-Werror", *tracked("*.c", "*.h"))
+    session.run("lint-imports", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Type check: mypy --strict on the package, its tests, its examples and its tools."""
+    install_editable(session, "dev")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, with every warning and every dangling reference an error."""
+    install_editable(session, "dev")
+    site = ("docs", "docs/_build/html")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", *site)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the readers of model files with libFuzzer: ``nox -s fuzz -- SECONDS`` (default 60)."""
+    seconds = session.posargs[0] if session.posargs else "60"
+    env = {"CC": find_clang(session)}
+    build = Path(compile_native(session, "-Dfuzzers=true", *ASAN, env=env))
+    limits = (f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048")
+    for source in sorted((ROOT / FUZZ_FOLDER).glob("fuzz_*.c")):
+        found = Path(session.create_tmp(), f"found-{source.stem}").resolve()
+        found.mkdir(exist_ok=True)
+        seeds = source.parent / "corpus" / source.stem.removeprefix("fuzz_")
+        target = str(build / FUZZ_FOLDER / source.stem)
+        folders = (f"-artifact_prefix={found}/", str(found), str(seeds))
+        session.run(target, *limits, *folders, env=SANITIZER_ENV, external=True)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """An abi3 wheel and an sdist in dist/."""
+    session.install("build")
+    build = ("python", "-m", "build", "--outdir", "dist")
+    session.run(*build, "--sdist")
+    session.run(*build, "--wheel", "-Csetup-args=-Dlimited_api=true")
+
+
+def preload(library: str) -> str:
+    """Return the path of a sanitizer runtime of the C compiler."""
+    compiler = os.environ.get("CC", "cc")
+    return subprocess.check_output([compiler, f"-print-file-name={library}"], text=True).strip()
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Return the files under version control that match ``patterns``."""
+    return subprocess.check_output(["git", "ls-files", *patterns], cwd=ROOT, text=True).split()
+
+
+def find_clang(session: nox.Session) -> str:
+    """Return a clang that has libFuzzer, or skip the lane."""
+    names = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
+    found = next(filter(shutil.which, names), None)
+    if found is None:
+        session.skip("clang is not installed")
+    return found
