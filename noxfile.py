@@ -1,7 +1,8 @@
 """The lanes of this project: ``nox -s NAME``, ``nox -l`` lists them.
 
-Every lane makes its own environment and its own build folder: lanes never see each other's binaries.
-Arguments after ``--`` go to the tool of the lane, for example ``nox -s tests -- -k stream``.
+Every lane makes its own environment and its own build folder, so no lane sees
+another's binaries. Arguments after ``--`` go to the tool of the lane, for example
+``nox -s tests -- -k stream``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
-#: What runs under a sanitized extension: what crosses the binding and needs no other native library.
+#: What runs under a sanitized extension: it crosses the binding and needs no other native library.
 ASAN_TESTS = ("tests/core", "tests/test_sync.py", "tests/test_model_errors.py")
 
 
