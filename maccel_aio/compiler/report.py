@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from maccel_aio._core._typing import override
+
+from maccel_aio._typing import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
