@@ -145,7 +145,7 @@ def wheel(session: nox.Session) -> None:
     session.install("build")
     build = ("python", "-m", "build", "--outdir", "dist")
     session.run(*build, "--sdist")
-    session.run(*build, "--wheel", "-Csetup-args=-Dlimited_api=true")
+    session.run(*build, "--wheel", "-Csetup-args=-Dpython.allow_limited_api=true")
 
 
 def preload(library: str) -> str:
