@@ -1,0 +1,110 @@
+#include "cpu.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "maccel.h"
+#include "status.h"
+
+static const char *const isa_names[MX_ISA_COUNT] = {"scalar", "avx2", "avx512vnni"};
+
+#if defined(__x86_64__) || defined(__i386__)
+typedef struct regs {
+  uint32_t a, b, c, d;
+} regs;
+
+static regs cpuid(uint32_t leaf, uint32_t sub) {
+  regs r;
+  __asm__ __volatile__("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(sub));
+  return r;
+}
+
+/* Which register files the operating system saves: without its consent AVX instructions trap. */
+static uint64_t xcr0(void) {
+  uint32_t lo, hi;
+  __asm__ __volatile__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+  return (uint64_t)hi << 32 | lo;
+}
+
+static int all(uint32_t word, uint32_t mask) { return (word & mask) == mask; }
+#define BIT(n) (1u << (n))
+
+static mx_isa detect(void) {
+  if (cpuid(0, 0).a < 7) return MX_ISA_SCALAR;
+  regs one = cpuid(1, 0), seven = cpuid(7, 0);
+  const uint32_t osxsave = BIT(27), avx = BIT(28), fma = BIT(12), f16c = BIT(29);
+  if (!all(one.c, osxsave | avx | fma | f16c)) return MX_ISA_SCALAR;
+  uint64_t state = xcr0();
+  if ((state & 0x6) != 0x6) return MX_ISA_SCALAR; /* XMM, YMM */
+  const uint32_t bmi1 = BIT(3), avx2 = BIT(5), bmi2 = BIT(8);
+  if (!all(seven.b, bmi1 | avx2 | bmi2)) return MX_ISA_SCALAR;
+  if ((state & 0xe0) != 0xe0) return MX_ISA_AVX2; /* opmask, upper ZMM halves, ZMM16..31 */
+  const uint32_t f = BIT(16), dq = BIT(17), bw = BIT(30), vl = BIT(31), vnni = BIT(11);
+  return all(seven.b, f | dq | bw | vl) && all(seven.c, vnni) ? MX_ISA_AVX512VNNI : MX_ISA_AVX2;
+}
+#else
+static mx_isa detect(void) { return MX_ISA_SCALAR; }
+#endif
+
+static mx_isa detected;
+static void detect_once(void) { detected = detect(); }
+
+mx_isa mx_isa_detected(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, detect_once);
+  return detected;
+}
+
+/* MACCEL_ISA as a level, or MX_ISA_COUNT when it names none, or the detected level when unset. */
+static mx_isa asked_isa(void) {
+  const char *text = getenv("MACCEL_ISA");
+  if (!text || !*text) return mx_isa_detected();
+  int i = 0;
+  while (i < MX_ISA_COUNT && strcmp(text, isa_names[i]) != 0) i++;
+  return (mx_isa)i;
+}
+
+mx_isa mx_isa_active(void) {
+  mx_isa asked = asked_isa();
+  return asked < mx_isa_detected() ? asked : mx_isa_detected();
+}
+
+int mx_isa_check(mx_isa *out) {
+  *out = mx_isa_active();
+  MX_RETURN_IF(asked_isa() == MX_ISA_COUNT, MACCEL_E_INVALID,
+               "MACCEL_ISA is \"%.32s\"; allowed are scalar, avx2, avx512vnni", getenv("MACCEL_ISA"));
+  return MACCEL_OK;
+}
+
+const char *mx_isa_name(mx_isa isa) { return (unsigned)isa < MX_ISA_COUNT ? isa_names[isa] : "unknown"; }
+
+int mx_cpu_count(void) {
+  /* A mask of 1024 CPUs is too small on a few machines: ask with a larger one until it fits. */
+  for (int cpus = 1024; cpus <= 1 << 16; cpus *= 4) {
+    cpu_set_t *set = CPU_ALLOC((size_t)cpus);
+    if (!set) break;
+    size_t bytes = CPU_ALLOC_SIZE((size_t)cpus);
+    int ok = sched_getaffinity(0, bytes, set) == 0;
+    int count = ok ? CPU_COUNT_S(bytes, set) : 0;
+    CPU_FREE(set);
+    if (ok) return count > 0 ? count : 1;
+  }
+  return 1;
+}
+
+int mx_worker_limit(void) {
+  int cpus = mx_cpu_count();
+  const char *text = getenv("MACCEL_THREADS");
+  if (!text || !*text) return cpus;
+  char *end = NULL;
+  long asked = strtol(text, &end, 10);
+  if (*end || asked < 1) return cpus; /* only ever lowers; nonsense lowers nothing */
+  return asked < cpus ? (int)asked : cpus;
+}
+
+const char *maccel_isa_active(void) { return mx_isa_name(mx_isa_active()); }
+const char *maccel_isa_detected(void) { return mx_isa_name(mx_isa_detected()); }
+int maccel_cpu_count(void) { return mx_cpu_count(); }
