@@ -1,0 +1,130 @@
+"""Integer weights, biases and scales of one convolution, within the bounds of the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maccel_aio.compiler.biascorr import bias_correction
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ACCUMULATOR_ROOM = 2.0**30
+"""Half of s32: accumulators that stay below this have a factor of two to spare."""
+
+_SMALLEST_SCALE = 1e-30
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """The device format of a convolution's input: ``real = (q - zero) * scale``.
+
+    Attributes:
+        low: smallest value that q can have.
+        high: largest value that q can have.
+    """
+
+    scale: float
+    zero: int
+    low: int = 0
+    high: int = 255
+
+    @property
+    def reach(self) -> int:
+        """Largest absolute value of ``q`` or ``q - zero``: what one product can see."""
+        return max(abs(self.low), abs(self.high), self.high - self.zero, self.zero - self.low)
+
+
+@dataclass(frozen=True)
+class ConvNumbers:
+    """What a convolution computes with: ``real = (bias + sum q * weights) * scale``.
+
+    Attributes:
+        weights: s8 or s16, ``[o, kh, kw, i]``.
+        bias: s32 ``[o]``; holds ``-zero * sum(weights)`` and the correction.
+        scale: f32 ``[o]``, accumulator units to real units.
+        bound: f64 ``[o]``, largest absolute accumulator that any input can cause.
+        correction: f64 ``[o]``, what bias correction added, in real units.
+    """
+
+    weights: NDArray[np.int8] | NDArray[np.int16]
+    bias: NDArray[np.int32]
+    scale: NDArray[np.float32]
+    bound: NDArray[np.float64]
+    correction: NDArray[np.float64]
+
+    def dequantised(self, x: InputFormat) -> NDArray[np.float64]:
+        """Return the float weights that these integers stand for, ``[o, kh, kw, i]``."""
+        step = self.scale.astype(np.float64) / np.float32(x.scale)
+        return self.weights * step[:, None, None, None]
+
+
+def weight_scale(
+    weights: NDArray[np.floating], bias: NDArray[np.floating], x: InputFormat, bits: int = 8
+) -> NDArray[np.float64]:
+    """Return the scale of each output channel, f64 ``[o]``.
+
+    It is the largest weight over the largest code, raised where a bias would not fit an
+    accumulator, or where the accumulator itself could overflow.
+
+    Args:
+        weights: ``[o, kh, kw, i]``.
+        bias: ``[o]``, real units.
+        x: the input's format.
+        bits: of a weight, 8 or 16.
+    """
+    top = 2 ** (bits - 1) - 1
+    flat = np.abs(weights.reshape(len(weights), -1).astype(np.float64))
+    scale = flat.max(axis=1) / top
+    for_bias = np.abs(bias.astype(np.float64)) / (x.scale * _ACCUMULATOR_ROOM / 2)
+    for_sum = flat.sum(axis=1) * x.reach / (_ACCUMULATOR_ROOM / 2)
+    found: NDArray[np.float64] = np.maximum.reduce(
+        [scale, for_bias, for_sum, np.full(len(weights), _SMALLEST_SCALE)]
+    )
+    return found
+
+
+def quantise_conv(
+    weights: NDArray[np.floating],
+    bias: NDArray[np.floating] | None,
+    x: InputFormat,
+    *,
+    mean: NDArray[np.floating] | None = None,
+    scale: NDArray[np.floating] | None = None,
+    bits: int = 8,
+) -> ConvNumbers:
+    """Return the integers of one convolution.
+
+    Args:
+        weights: float ``[o, kh, kw, i]``, `i` input channels per group.
+        bias: float ``[o]`` or None.
+        x: the input's format.
+        mean: mean of the input per channel ``[groups * i]``, for bias correction; None: no
+            correction.
+        scale: weight scales ``[o]`` that are given; None: from the weights.
+        bits: of a weight, 8 or 16.
+    """
+    outputs = len(weights)
+    exact_bias = np.zeros(outputs) if bias is None else bias.astype(np.float64)
+    step = weight_scale(weights, exact_bias, x, bits) if scale is None else scale
+    step = np.broadcast_to(np.asarray(step, np.float64), (outputs,))
+    top = 2 ** (bits - 1) - 1
+    low = -top if scale is None else -top - 1
+    codes = np.clip(np.rint(weights / step[:, None, None, None]), low, top)
+    rounded = codes * step[:, None, None, None]
+    nothing = np.zeros(outputs)
+    correction = nothing if mean is None else bias_correction(weights, rounded, mean)
+    unit = np.float32(x.scale).astype(np.float64) * step
+    total = codes.reshape(outputs, -1).sum(axis=1)
+    integer = np.rint((exact_bias + correction) / unit) - x.zero * total
+    magnitude = np.abs(codes).reshape(outputs, -1).sum(axis=1)
+    return ConvNumbers(
+        codes.astype(np.int8) if bits == 8 else codes.astype(np.int16),
+        np.clip(integer, -(2**31), 2**31 - 1).astype(np.int32),
+        unit.astype(np.float32),
+        np.abs(integer) + magnitude * x.reach,
+        correction,
+    )
