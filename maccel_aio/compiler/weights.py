@@ -40,25 +40,26 @@ class InputFormat:
 
 @dataclass(frozen=True)
 class ConvNumbers:
-    """What a convolution computes with: ``real = (bias + sum q * weights) * scale``.
+    """What a convolution computes with: ``real = (bias + sum (q - zero) * weights) * scale``.
 
     Attributes:
         weights: s8 or s16, ``[o, kh, kw, i]``.
-        bias: s32 ``[o]``; holds ``-zero * sum(weights)`` and the correction.
-        scale: f32 ``[o]``, accumulator units to real units.
-        bound: f64 ``[o]``, largest absolute accumulator that any input can cause.
+        bias: s32 ``[o]``; holds the correction, but not the term of the zero point.
+        scale: f64 ``[o]``, accumulator units to real units.
+        bound: f64 ``[o]``, largest absolute accumulator that any input can cause, with or without
+            the term of the zero point.
         correction: f64 ``[o]``, what bias correction added, in real units.
     """
 
     weights: NDArray[np.int8] | NDArray[np.int16]
     bias: NDArray[np.int32]
-    scale: NDArray[np.float32]
+    scale: NDArray[np.float64]
     bound: NDArray[np.float64]
     correction: NDArray[np.float64]
 
     def dequantised(self, x: InputFormat) -> NDArray[np.float64]:
         """Return the float weights that these integers stand for, ``[o, kh, kw, i]``."""
-        step = self.scale.astype(np.float64) / np.float32(x.scale)
+        step = self.scale / float(np.float32(x.scale))
         return self.weights * step[:, None, None, None]
 
 
@@ -117,14 +118,13 @@ def quantise_conv(
     rounded = codes * step[:, None, None, None]
     nothing = np.zeros(outputs)
     correction = nothing if mean is None else bias_correction(weights, rounded, mean)
-    unit = np.float32(x.scale).astype(np.float64) * step
-    total = codes.reshape(outputs, -1).sum(axis=1)
-    integer = np.rint((exact_bias + correction) / unit) - x.zero * total
+    unit = float(np.float32(x.scale)) * step
+    integer = np.rint((exact_bias + correction) / unit)
     magnitude = np.abs(codes).reshape(outputs, -1).sum(axis=1)
     return ConvNumbers(
         codes.astype(np.int8) if bits == 8 else codes.astype(np.int16),
         np.clip(integer, -(2**31), 2**31 - 1).astype(np.int32),
-        unit.astype(np.float32),
-        np.abs(integer) + magnitude * x.reach,
+        unit,
+        np.abs(integer) + magnitude * (x.reach + abs(x.zero)),
         correction,
     )

@@ -19,7 +19,7 @@ def test_the_accumulator_times_scale_is_the_float_convolution() -> None:
     weights, bias = make(4, 5)
     found = quantise_conv(weights, bias, U8)
     q = np.random.default_rng(1).integers(0, 256, (3, 3, 5))
-    total = found.bias + (found.weights.astype(np.int64) * q).sum(axis=(1, 2, 3))
+    total = found.bias + (found.weights.astype(np.int64) * (q - U8.zero)).sum(axis=(1, 2, 3))
     real = (weights * (q - U8.zero) * U8.scale).sum(axis=(1, 2, 3)) + bias
     np.testing.assert_allclose(total * found.scale, real, atol=0.35)
     np.testing.assert_allclose(found.dequantised(U8), weights, atol=np.abs(weights).max() / 200)
@@ -36,7 +36,7 @@ def test_bias_correction_cancels_the_error_on_a_constant_input() -> None:
     weights, bias = make(8, 6, 2)
     mean = np.full(6, 2.0)
     found = quantise_conv(weights, bias, U8, mean=mean)
-    q = round(2.0 / U8.scale) + U8.zero
+    q = round(2.0 / U8.scale)
     total = found.bias + found.weights.astype(np.int64).sum(axis=(1, 2, 3)) * q
     real = (weights * 2.0).sum(axis=(1, 2, 3)) + bias
     np.testing.assert_allclose(total * found.scale, real, atol=float(found.scale.max()))
@@ -71,10 +71,12 @@ def test_no_input_can_overflow_the_accumulator(
     codes = found.weights.astype(np.int64).reshape(2, -1)
     assert (found.bound < 2**31).all()
     for q in (np.where(codes > 0, x.high, x.low), np.where(codes > 0, x.low, x.high)):
-        total = found.bias.astype(np.int64) + (codes * q).sum(axis=1)
+        total = found.bias.astype(np.int64) + (codes * (q - x.zero)).sum(axis=1)
         assert (np.abs(total) <= found.bound + 1).all()
+        shifted = found.bias - x.zero * codes.sum(axis=1)
+        assert (np.abs(shifted) <= found.bound + 1).all()
     wanted = np.array([offset, 0.0])
-    real = (found.bias + x.zero * codes.sum(axis=1)) * found.scale.astype(np.float64)
+    real = found.bias * found.scale
     np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=float(found.scale.max()))
 
 

@@ -1,0 +1,232 @@
+"""Which tensors are stored in 8 bits, in 16 bits, or as float.
+
+Tensors that one instruction copies or views (pooling by maximum, slices, concatenation, reshapes)
+must have one format: they form a group, and precision is chosen for the group. A reader that needs
+another format gets a copy, which the device writes beside the original.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maccel_aio.compiler.ir import Activation, Graph, Node, QuantDtype, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OnNpu = Callable[[Node], bool]
+
+SAME_FORMAT = frozenset(
+    {
+        "MaxPool", "Concat", "Slice", "Split", "Pad", "Transpose", "Reshape", "Expand",
+        "DepthToSpace", "SpaceToDepth",
+    }
+)  # fmt: skip
+"""Operators whose activations all have one format."""
+
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Linear"})
+"""Operators with constant weights: integer ones when their input is an integer."""
+
+_FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul"})
+_SUMS = frozenset({"Add", "Sub"})
+
+
+def macs(graph: Graph, node: Node) -> int:
+    """Multiply-accumulates of one node; 0 for operators that have none."""
+    if node.op == "MatMul":
+        return graph.tensor(node.output).elements * graph.tensor(node.inputs[0]).dims[-1]
+    if node.weights is None:
+        return 0
+    outputs, per_group, *taps = node.weights.kernel.shape
+    if node.op == "ConvTranspose":
+        per_input = outputs // int(node.attrs.get("group", 1)) * math.prod(taps)
+        return int(graph.tensor(node.inputs[0]).elements * per_input)
+    return int(graph.tensor(node.output).elements * per_group * math.prod(taps))
+
+
+def is_activation(tensor: Tensor) -> bool:
+    """Whether a tensor is a float value that is computed at run time, of known shape."""
+    known = tensor.const is None and tensor.shape is not None
+    return known and tensor.dtype.type is np.float32
+
+
+def shares_format(node: Node) -> bool:
+    """Whether all activations of a node have one format."""
+    nearest = node.op == "Resize" and node.attrs.get("mode") == "nearest"
+    return node.op in SAME_FORMAT or nearest
+
+
+@dataclass
+class Group:
+    """Tensors with one format.
+
+    Attributes:
+        members: tensor names, in the order of the graph.
+        dtype: the storage that was chosen.
+        eight: members of a wider group that integer convolutions read: those get an 8-bit copy.
+    """
+
+    members: list[str]
+    dtype: QuantDtype = "u8"
+    eight: list[str] = field(default_factory=list)
+
+
+def find_groups(graph: Graph, on_npu: OnNpu) -> list[Group]:
+    """Return the groups of all float activations, in the order of their first members."""
+    parent = {name: name for name, tensor in graph.tensors.items() if is_activation(tensor)}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for node in graph.nodes:
+        if not (shares_format(node) and on_npu(node)):
+            continue
+        names = [n for n in [*graph.activations(node), *node.outputs] if n in parent]
+        for name in names[1:]:
+            parent[root(name)] = root(names[0])
+    found: dict[str, Group] = {}
+    for name in _in_order(graph, parent):
+        found.setdefault(root(name), Group([])).members.append(name)
+    return list(found.values())
+
+
+def _in_order(graph: Graph, names: Iterable[str]) -> list[str]:
+    wanted = set(names)
+    order = [*graph.inputs, *(out for node in graph.nodes for out in node.outputs)]
+    return [name for name in dict.fromkeys(order) if name in wanted]
+
+
+@dataclass(frozen=True)
+class PrecisionOptions:
+    """What may leave 8 bits.
+
+    Attributes:
+        wide_sums: tensors that an addition reads are stored in 16 bits; convolutions get copies.
+        vector_share: pooled vectors stay float when the layers that they feed have less than this
+            share of all multiply-accumulates.
+        vector_weights: and less than this share of all weights.
+    """
+
+    wide_sums: bool = True
+    vector_share: float = 0.01
+    vector_weights: float = 0.05
+
+
+def choose(graph: Graph, on_npu: OnNpu, options: PrecisionOptions | None = None) -> list[Group]:
+    """Return the groups with their storage chosen."""
+    chooser = _Chooser(graph, on_npu, options or PrecisionOptions())
+    groups = find_groups(graph, on_npu)
+    for group in groups:
+        chooser.choose(group)
+    return groups
+
+
+class _Chooser:
+    """Looks at makers and readers of a group; used by one thread."""
+
+    def __init__(self, graph: Graph, on_npu: OnNpu, options: PrecisionOptions) -> None:
+        self.graph = graph
+        self.on_npu = on_npu
+        self.options = options
+        self.readers = graph.consumers()
+        self.makers = graph.producers()
+        self.outputs = set(graph.outputs)
+        self.all_macs = max(1, sum(macs(graph, node) for node in graph.nodes))
+        self.all_weights = max(1, sum(weight_count(node) for node in graph.nodes))
+
+    def choose(self, group: Group) -> None:
+        """Set the storage of `group`, and who needs an 8-bit copy of it."""
+        if any(self._needs_float(name) for name in group.members) or self._vector(group):
+            group.dtype = "f32"
+        elif self.options.wide_sums and self._is_sum(group):
+            group.dtype = "s16"
+        if group.dtype == "u8" or self._vector(group):
+            return
+        group.eight = [name for name in group.members if self._feeds_convolution(name)]
+
+    def _needs_float(self, name: str) -> bool:
+        if name in self.outputs or self.graph.tensor(name).elements <= 1:
+            return True
+        maker = self.makers.get(name)
+        if maker is not None and (not self.on_npu(maker) or maker.op == "Softmax"):
+            return True
+        return any(
+            node.op in _FLOAT_READERS or not self.on_npu(node) for node in self.readers[name]
+        )
+
+    def _vector(self, group: Group) -> bool:
+        """Whether these are pooled vectors that feed little work."""
+        if not any(self._pooled(name) for name in group.members):
+            return False
+        fed = [node for name in group.members for node in self._convolutions(name)]
+        work = sum(macs(self.graph, node) for node in fed) / self.all_macs
+        weights = sum(weight_count(node) for node in fed) / self.all_weights
+        return work < self.options.vector_share and weights < self.options.vector_weights
+
+    def _pooled(self, name: str) -> bool:
+        shape = self.graph.tensor(name).dims
+        return len(shape) == 4 and shape[2] == shape[3] == 1
+
+    def _convolutions(self, name: str) -> list[Node]:
+        readers = self.readers[name]
+        return [n for n in readers if n.op in WEIGHTED and n.inputs[0] == name and self.on_npu(n)]
+
+    def _feeds_convolution(self, name: str) -> bool:
+        return bool(self._convolutions(name))
+
+    def _is_sum(self, group: Group) -> bool:
+        """Whether a chain of additions runs through the group."""
+        return any(self._summand(name) for name in group.members)
+
+    def _summand(self, name: str) -> bool:
+        if len(self.graph.tensor(name).dims) < 2 or self._pooled(name):
+            return False
+        for node in self.readers[name]:
+            if node.residual is not None and node.residual.tensor == name:
+                return True
+            if node.op in _SUMS and len(self.graph.activations(node)) == 2:
+                return True
+        return False
+
+
+def weight_count(node: Node) -> int:
+    """Number of constant weights of a node."""
+    return 0 if node.weights is None else int(node.weights.kernel.size)
+
+
+def copy_name(name: str) -> str:
+    """Return the name of the 8-bit copy of a tensor."""
+    return f"{name}:u8"
+
+
+def insert_copies(graph: Graph, groups: Iterable[Group], on_npu: OnNpu) -> list[Group]:
+    """Give convolutions that read a wider tensor an 8-bit copy of it; return the copies' groups.
+
+    A copy is an `Activation` node of kind ``none`` right behind the maker of the original.
+    """
+    wanted = {name for group in groups for name in group.eight}
+    if not wanted:
+        return []
+    nodes: list[Node] = [_copy(graph, name) for name in graph.inputs if name in wanted]
+    for node in graph.nodes:
+        if node.op in WEIGHTED and node.inputs[0] in wanted and on_npu(node):
+            node.inputs[0] = copy_name(node.inputs[0])
+        nodes.append(node)
+        nodes.extend(_copy(graph, name) for name in node.outputs if name in wanted)
+    graph.nodes = nodes
+    return [Group([copy_name(name)]) for name in _in_order(graph, wanted)]
+
+
+def _copy(graph: Graph, name: str) -> Node:
+    source = graph.tensor(name)
+    graph.tensors[copy_name(name)] = Tensor(copy_name(name), source.shape, source.dtype)
+    made = [copy_name(name)]
+    return Node("Activation", copy_name(name), [name], made, act=Activation("none"))

@@ -1,0 +1,222 @@
+"""Assigns device formats to tensors, and integer weights to convolutions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maccel_aio.compiler.ir import FLOAT, Graph, Node, NodeQuant, TensorQuant
+from maccel_aio.compiler.precision import (
+    WEIGHTED,
+    Group,
+    OnNpu,
+    PrecisionOptions,
+    choose,
+    copy_name,
+    insert_copies,
+)
+from maccel_aio.compiler.ranges import affine_u8, symmetric_s16
+from maccel_aio.compiler.weights import InputFormat, quantise_conv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from maccel_aio.compiler.calibration import TensorStats
+    from maccel_aio.compiler.qdq import GivenScales
+
+_CODES = {"u8": (0, 255), "s8": (-128, 127), "s16": (-32768, 32767)}
+_PRODUCT_ROOM = 2.0**28
+"""Products of an accumulator and its scale must stay below 2**30 on the device."""
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """How a graph is quantised; the defaults are the measured ones.
+
+    Attributes:
+        precision: what may leave 8 bits.
+        bias_correction: whether rounding errors of weights are taken out of the biases.
+        depthwise_bits: of the weights of depthwise convolutions, 8 or 16.
+    """
+
+    precision: PrecisionOptions = field(default_factory=PrecisionOptions)
+    bias_correction: bool = True
+    depthwise_bits: int = 8
+
+
+def quantise(
+    graph: Graph,
+    stats: Mapping[str, TensorStats],
+    *,
+    on_npu: OnNpu,
+    fixed: Mapping[str, TensorQuant] | None = None,
+    given: GivenScales | None = None,
+    options: QuantizeOptions | None = None,
+) -> None:
+    """Fill `Tensor.quant` and `Node.quant` of a graph, and insert copies where formats differ.
+
+    A tensor without statistics and without a given scale is stored as float, and what reads it
+    computes in float.
+
+    Args:
+        graph: after the passes; changed in place.
+        stats: of the float model, by tensor name.
+        on_npu: whether a node runs on the device; tensors that meet others are float.
+        fixed: formats that are settled, such as of inputs that take pixels.
+        given: scales of a quantised model, which are kept.
+        options: see `QuantizeOptions`.
+    """
+    _Quantiser(graph, stats, fixed or {}, given, options or QuantizeOptions()).run(on_npu)
+
+
+class _Quantiser:
+    """One run over one graph."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        stats: Mapping[str, TensorStats],
+        fixed: Mapping[str, TensorQuant],
+        given: GivenScales | None,
+        options: QuantizeOptions,
+    ) -> None:
+        self.graph = graph
+        self.stats = stats
+        self.fixed = fixed
+        self.given = {} if given is None else given.tensors
+        self.given_weights = {} if given is None else given.weights
+        self.options = options
+        self.group_of: dict[str, Group] = {}
+
+    def run(self, on_npu: OnNpu) -> None:
+        groups = choose(self.graph, on_npu, self.options.precision)
+        groups += insert_copies(self.graph, groups, on_npu)
+        for group in groups:
+            self.group_of.update(dict.fromkeys(group.members, group))
+            self._set(group, self._format(group))
+        for node in self.graph.nodes:
+            if node.op in WEIGHTED and node.weights is not None and on_npu(node):
+                self._weigh(node)
+
+    def _set(self, group: Group, quant: TensorQuant) -> None:
+        for name in group.members:
+            self.graph.tensor(name).quant = quant
+
+    def _format(self, group: Group) -> TensorQuant:
+        """Return the format of a group from fixed and given ones, else from the ranges."""
+        if group.dtype == "f32":
+            return FLOAT
+        originals = [name.removesuffix(copy_name("")) for name in group.members]
+        for name in originals:
+            if name in self.fixed:
+                return self.fixed[name]
+            if name in self.given and group.dtype == "u8":
+                known = self.given[name]
+                return TensorQuant("s16" if known.dtype == "s16" else "u8", known.scale, known.zero)
+        known_stats = [self.stats[name] for name in originals if name in self.stats]
+        if not known_stats:
+            return FLOAT
+        low = min(found.low for found in known_stats)
+        high = max(found.high for found in known_stats)
+        if group.dtype == "s16":
+            return TensorQuant("s16", symmetric_s16(low, high))
+        return TensorQuant("u8", *affine_u8(low, high))
+
+    def _weigh(self, node: Node) -> None:
+        """Give a node its integers, unless its input is float."""
+        source = self.graph.tensor(node.inputs[0]).storage
+        if source.dtype == "f32" or node.weights is None:
+            return
+        low, high = _CODES[source.dtype]
+        x = InputFormat(source.scale, source.zero, low, high)
+        kernel = node.weights.kernel.transpose(0, 2, 3, 1)
+        numbers = quantise_conv(
+            kernel,
+            node.weights.bias,
+            x,
+            mean=self._mean(node),
+            scale=self._given_scale(node),
+            bits=self._bits(node),
+        )
+        self._widen(node, float((numbers.bound * numbers.scale).max()))
+        qmin, qmax = clamp_codes(node, self.graph.tensor(node.output).storage)
+        node.quant = NodeQuant(numbers.weights, numbers.bias, numbers.scale, qmin, qmax)
+
+    def _bits(self, node: Node) -> int:
+        depthwise = node.op == "Conv" and is_depthwise(node)
+        return self.options.depthwise_bits if depthwise else 8
+
+    def _mean(self, node: Node) -> NDArray[np.float64] | None:
+        """Mean of the input per channel, for bias correction; None if it is not known."""
+        found = self.stats.get(node.inputs[0].removesuffix(copy_name("")))
+        if found is None or not self.options.bias_correction or node.weights is None:
+            return None
+        if node.op == "ConvTranspose":
+            # Every output pixel sees one tap in stride * stride.
+            share = 1.0 / math.prod(node.attrs.get("strides", (1, 1)))
+        else:
+            share = 1.0
+        mean = found.channel_mean() * share
+        channels = node.weights.kernel.shape[1] * int(node.attrs.get("group", 1))
+        return mean if len(mean) == channels else None
+
+    def _given_scale(self, node: Node) -> NDArray[np.float64] | None:
+        """Scales of the quantised model's weights, if these weights are still its codes."""
+        if node.weights is None:
+            return None
+        kernel = node.weights.kernel.reshape(len(node.weights.kernel), -1).astype(np.float64)
+        for name in self._weight_names(node):
+            scale = self.given_weights.get(name)
+            if scale is None or len(scale) not in (1, len(kernel)):
+                continue
+            codes = kernel / scale[:, None]
+            if np.abs(codes - np.rint(codes)).max() < 1e-2 and np.abs(codes).max() < 128.5:
+                return np.broadcast_to(scale, (len(kernel),))
+        return None
+
+    def _weight_names(self, node: Node) -> list[str]:
+        sources = set(node.source) | {node.name}
+        return [
+            name
+            for proto in self.graph.model.graph.node
+            if proto.name in sources
+            for name in proto.input[1:2]
+        ]
+
+    def _widen(self, node: Node, largest: float) -> None:
+        """Raise the scale of a nearly constant output, for which products would grow too large."""
+        group = self.group_of.get(node.output)
+        quant = self.graph.tensor(node.output).storage
+        if group is None or quant.dtype == "f32" or largest < quant.scale * _PRODUCT_ROOM:
+            return
+        self._set(group, TensorQuant(quant.dtype, largest / _PRODUCT_ROOM, quant.zero))
+
+
+def is_depthwise(node: Node) -> bool:
+    """Whether every channel is convolved for itself."""
+    if node.weights is None:
+        return False
+    outputs, per_group = node.weights.kernel.shape[:2]
+    group = int(node.attrs.get("group", 1))
+    return int(per_group) == 1 and group == int(outputs) and group > 1
+
+
+def clamp_codes(node: Node, out: TensorQuant) -> tuple[int | None, int | None]:
+    """Return the codes between which a fused clamp confines the output; None without one."""
+    if out.dtype == "f32" or node.act is None or node.act.kind != "clamp":
+        return None, None
+    if node.residual is not None and node.residual.after_act:
+        return None, None
+    low, high = _CODES[out.dtype]
+
+    def code(value: float) -> int:
+        if math.isinf(value):
+            return low if value < 0 else high
+        return int(np.clip(np.rint(value / out.scale) + out.zero, low, high))
+
+    return code(node.act.a), code(node.act.b)
