@@ -1,12 +1,17 @@
-/* table.c - the avx512vnni kernels of each opcode, best first. */
-#include "kernels.h"
+/* table.c - the avx512vnni kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
+#define MX_GENERIC_ISA "avx512vnni"
+#include "../generic/generic.h"
+#include "table.h"
 
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
+  static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx512vnni, &mx_generic_conv, NULL};
   switch (op) {
-    default: return NULL;
+    case MX_OP_CONV:
+    case MX_OP_CONVDYN: return conv;
+    default: return mx_generic_kernels(op);
   }
 }
 
-static void upload(const mx_transfer *t) { mx_transfer_scalar.upload(t); }
-static void download(const mx_transfer *t) { mx_transfer_scalar.download(t); }
+static void upload(const mx_transfer *t) { mx_generic_transfer.upload(t); }
+static void download(const mx_transfer *t) { mx_generic_transfer.download(t); }
 const mx_transfer_kernels mx_transfer_avx512vnni = {upload, download};

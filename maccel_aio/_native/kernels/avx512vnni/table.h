@@ -1,0 +1,9 @@
+/* table.h - the kernels of this level: each source file defines one or a few. */
+#ifndef MX_AVX512VNNI_TABLE_H
+#define MX_AVX512VNNI_TABLE_H
+
+#include "kernels.h"
+
+extern const mx_kernel mx_conv_u8s8_avx512vnni;
+
+#endif
