@@ -17,39 +17,55 @@ Max Min Pow        the same
 Activation         one input and `act`
 MatMul             two activations
 Concat             axis
-Slice              starts, steps per dimension of the input (the output shape has the lengths)
+Slice              starts, sizes, steps per dimension of the input; then a reshape to the output
 Split              axis, offsets; several outputs
 Pad                pads (before of every dimension, then after), value
-Resize             mode "nearest" | "linear", rows and columns as index tables (see passes.resize)
+Resize             mode "nearest" | "linear", axes (h, w), tables (see passes.resize)
 Transpose          perm
 Reshape            the output shape says all (also Flatten, Squeeze, Unsqueeze, Identity)
 Expand             the output shape says all
 DepthToSpace       blocksize, mode "DCR" | "CRD"
 SpaceToDepth       blocksize
-Softmax            axis, log (bool)
+Softmax            axis, log (bool), flat (bool: over all dimensions from axis on)
 Reduce             kind "sum" | "mean" | "max" | "min", axes, keepdims (bool)
-LayerNorm          normalises the last dimension: epsilon, rms (bool), scale, bias (float32 [n] | None)
+LayerNorm          over the last dimension: epsilon, rms (bool), scale, bias (float32 [n] | None)
 =================  =============================================================================
 
-Every other operator keeps its ONNX name and attributes and runs in a CPU segment.
+Nodes with a `Node.reason` keep their ONNX name and attributes and run in a CPU segment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
+
+from maccel_aio.errors import CompileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import onnx
+
+__all__ = [
+    "FLOAT",
+    "Activation",
+    "Array",
+    "CompileError",
+    "ConvWeights",
+    "Graph",
+    "Node",
+    "NodeQuant",
+    "QuantDtype",
+    "Residual",
+    "Tensor",
+    "TensorQuant",
+]
 
 QuantDtype = Literal["u8", "s8", "s16", "f32"]
 Array = NDArray[Any]
-
-
-class CompileError(ValueError):
-    """A model cannot be compiled as asked; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +191,7 @@ class Node:
         attrs: Python values and arrays, see the module's table.
         act: function applied to the result (after the residual unless `Residual.after_act`).
         source: names of the ONNX nodes that became this one, for reports.
+        reason: why it cannot run on the NPU; "" when it can.
     """
 
     op: str
@@ -187,6 +204,7 @@ class Node:
     weights: ConvWeights | None = None
     quant: NodeQuant | None = None
     source: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
     def output(self) -> str:

@@ -1,0 +1,234 @@
+"""Reads an ONNX model into the compiler's graph: shapes bound, simplified, inferred."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import numpy_helper, shape_inference
+
+from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
+from maccel_aio.compiler.onnxgraph import attributes, captured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ModelLike = onnx.ModelProto | bytes | str | os.PathLike[str]
+
+_log = logging.getLogger("maccel_aio.compiler")
+_OPSETS = range(9, 25)
+
+
+def import_model(
+    model: ModelLike,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    name: str | None = None,
+    simplify: bool = True,
+) -> Graph:
+    """Return the graph of an ONNX model.
+
+    Args:
+        model: a path, the bytes of a file, or a loaded model (not changed).
+        shapes: fixed shapes of inputs by name; they win over what the file says.
+        name: of the result; the file's or the graph's name when left out.
+        simplify: run onnxslim. If it fails on a model, the model is taken as it is.
+
+    Raises:
+        CompileError: it cannot be read, its operator set is too old, an input has no fixed shape,
+            or `shapes` does not fit.
+        FileNotFoundError: there is no such file.
+    """
+    proto, digest, stem = _load(model)
+    _check_opset(proto)
+    _drop_initializer_inputs(proto)
+    symbolic = bind_shapes(proto, shapes or {})
+    proto = infer(_simplify(proto) if simplify else proto)
+    graph = to_graph(proto, name or stem or proto.graph.name or "model")
+    graph.source_sha256 = digest
+    graph.symbolic_batch = symbolic
+    return graph
+
+
+def _load(model: ModelLike) -> tuple[onnx.ModelProto, str, str]:
+    if isinstance(model, onnx.ModelProto):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        data = copy.SerializeToString(deterministic=True)
+        return copy, hashlib.sha256(data).hexdigest(), ""
+    if isinstance(model, bytes):
+        return _parse(model, None), hashlib.sha256(model).hexdigest(), ""
+    path = Path(model)
+    data = path.read_bytes()
+    return _parse(data, path), hashlib.sha256(data).hexdigest(), path.stem
+
+
+def _parse(data: bytes, path: Path | None) -> onnx.ModelProto:
+    where = str(path) if path else None
+    try:
+        proto = onnx.load_model_from_string(data)
+        if path is not None:
+            onnx.load_external_data_for_model(proto, str(path.parent))
+    except (DecodeError, ValueError, OSError, onnx.checker.ValidationError) as error:
+        raise CompileError(f"not a readable ONNX model: {error}", path=where) from error
+    if not proto.graph.node:
+        raise CompileError("the ONNX model has no nodes", path=where)
+    return proto
+
+
+def _check_opset(model: onnx.ModelProto) -> None:
+    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
+    if version is not None and version < _OPSETS.start:
+        msg = f"the model has ONNX opset {version}; export it with opset {_OPSETS.start} or later"
+        raise CompileError(msg)
+    if version is not None and version >= _OPSETS.stop:
+        _log.warning("ONNX opset %d is newer than %d", version, _OPSETS.stop - 1)
+
+
+def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
+    """Keep only what a caller feeds among the inputs (old files list the weights, too)."""
+    weights = {value.name for value in model.graph.initializer}
+    kept = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, 4)
+
+
+def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> frozenset[str]:
+    """Fix every input shape in `model`; return the inputs whose batch was symbolic.
+
+    Other shapes that the file states are forgotten when a shape is given: they belong to the
+    sizes of the export, and some files state wrong ones.
+
+    Raises:
+        CompileError: an input keeps an unknown dimension, or `shapes` does not fit.
+    """
+    known = [value.name for value in model.graph.input]
+    unknown = sorted(set(shapes) - set(known))
+    if unknown:
+        raise CompileError(f"shape given for {unknown}; the model's inputs are {known}")
+    symbols: dict[str, int] = {}
+    for value in model.graph.input:
+        if value.name in shapes:
+            _bind_given(value, tuple(int(d) for d in shapes[value.name]), symbols)
+    symbolic = frozenset(v.name for v in model.graph.input if _bind_rest(v, symbols))
+    if shapes or symbolic:
+        del model.graph.value_info[:]
+        for output in model.graph.output:
+            output.type.tensor_type.ClearField("shape")
+    return symbolic
+
+
+def _bind_given(
+    value: onnx.ValueInfoProto, shape: tuple[int, ...], symbols: dict[str, int]
+) -> None:
+    dims = value.type.tensor_type.shape.dim
+    if value.type.tensor_type.HasField("shape") and len(dims) != len(shape):
+        msg = (
+            f"input {value.name!r} has {len(dims)} dimensions, the given shape {shape} {len(shape)}"
+        )
+        raise CompileError(msg)
+    if not shape or min(shape) < 1:
+        raise CompileError(f"input {value.name!r}: shape {shape} must be positive")
+    symbols.update({d.dim_param: n for d, n in zip(dims, shape, strict=False) if d.dim_param})
+    _set_shape(value, shape)
+
+
+def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
+    value.type.tensor_type.ClearField("shape")
+    for size in shape:
+        value.type.tensor_type.shape.dim.add().dim_value = size
+
+
+def _bind_rest(value: onnx.ValueInfoProto, symbols: Mapping[str, int]) -> bool:
+    """Fix what is left of one input; return whether its batch was symbolic."""
+    if not value.type.HasField("tensor_type"):
+        raise CompileError(f"input {value.name!r} is not a tensor")
+    if not value.type.tensor_type.HasField("shape"):
+        raise CompileError(
+            f"input {value.name!r} has no shape: give one ({value.name}=1x3x224x224)"
+        )
+    dims = value.type.tensor_type.shape.dim
+    sizes = [symbols.get(d.dim_param, 0) if d.dim_param else d.dim_value for d in dims]
+    symbolic_batch = bool(sizes) and sizes[0] <= 0
+    if symbolic_batch:
+        sizes[0] = 1
+    if sizes and min(sizes) <= 0:
+        shown = "x".join(d.dim_param or str(d.dim_value or "?") for d in dims)
+        example = f"{value.name}=1x3x224x224"
+        raise CompileError(f"input {value.name!r} has shape {shown}: give its sizes ({example})")
+    _set_shape(value, sizes)
+    return symbolic_batch
+
+
+def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    import onnxslim
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    before = [v.name for v in (*model.graph.input, *model.graph.output)]
+    try:
+        slim = onnxslim.slim(copy)
+    except Exception as error:  # noqa: BLE001  (third-party rewriting: any failure means "as it is")
+        _log.warning("onnxslim failed (%s): compiling the model as it is", error)
+        return model
+    if slim is None or [v.name for v in (*slim.graph.input, *slim.graph.output)] != before:
+        _log.warning("onnxslim changed the model's interface: compiling the model as it is")
+        return model
+    simplified: onnx.ModelProto = slim
+    return simplified
+
+
+def infer(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model` with the shapes that inference finds; unknown operators are left out."""
+    try:
+        return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        _log.warning("shape inference failed: %s", error)
+        return model
+
+
+def to_graph(model: onnx.ModelProto, name: str) -> Graph:
+    """Return `model`, which has fixed input shapes, node by node as a graph."""
+    tensors: dict[str, Tensor] = {}
+    graph = model.graph
+    for value in (*graph.value_info, *graph.output, *graph.input):
+        tensors[value.name] = _tensor(value)
+    for initializer in graph.initializer:
+        array = numpy_helper.to_array(initializer)
+        tensors[initializer.name] = Tensor(initializer.name, array.shape, array.dtype, array)
+    nodes = [_node(proto, index) for index, proto in enumerate(graph.node)]
+    for node in nodes:
+        for tensor in (*node.inputs, *node.outputs):
+            if tensor and tensor not in tensors:
+                tensors[tensor] = Tensor(tensor, None, np.dtype(np.float32))
+    inputs = [value.name for value in graph.input]
+    outputs = [value.name for value in graph.output]
+    return Graph(name, nodes, tensors, inputs, outputs, model)
+
+
+def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+    kind = value.type.tensor_type
+    shape: tuple[int, ...] | None = None
+    if kind.HasField("shape"):
+        sizes = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim)
+        shape = sizes if all(size >= 0 for size in sizes) else None
+    try:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    except (KeyError, ValueError):
+        dtype = np.dtype(object)
+    return Tensor(value.name, shape, dtype)
+
+
+def _node(proto: onnx.NodeProto, index: int) -> Node:
+    name = proto.name or (proto.output[0] if proto.output else f"{proto.op_type}_{index}")
+    op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+    attrs: dict[str, Any] = attributes(proto)
+    inputs = [*proto.input, *captured(proto)]
+    return Node(op, name, inputs, list(proto.output), attrs, source=(name,))

@@ -1,0 +1,39 @@
+"""Graph rewriting: from the nodes of an ONNX model to what the NPU runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maccel_aio.compiler.passes.canonical import canonicalise
+from maccel_aio.compiler.passes.fold import fold_constants, remove_identities
+from maccel_aio.compiler.passes.fuse import (
+    fold_affine,
+    fuse_activations,
+    fuse_pads,
+    fuse_residuals,
+    standalone_affine,
+)
+from maccel_aio.compiler.passes.patterns import drop_dead, match_patterns
+
+if TYPE_CHECKING:
+    from maccel_aio.compiler.ir import Graph
+
+__all__ = ["run_passes"]
+
+
+def run_passes(graph: Graph) -> None:
+    """Rewrite `graph` in place into the operators of `ir`; values keep their names.
+
+    Afterwards every node either is canonical or has a `Node.reason`.
+    """
+    fold_constants(graph)
+    remove_identities(graph)
+    canonicalise(graph)
+    remove_identities(graph)
+    fold_affine(graph)
+    standalone_affine(graph)
+    match_patterns(graph)
+    fuse_pads(graph)
+    fuse_activations(graph)
+    fuse_residuals(graph)
+    drop_dead(graph)
