@@ -45,8 +45,8 @@ class LayerReport:
         macs: multiply-accumulates of one inference.
         weight_bytes: of its constants in the file.
         output_shape: ONNX shape of the output.
-        sqnr_simulated_db: output against the float model, by simulating the device's number
-            formats in floating point with all layers before it quantised too. None: not simulated.
+        sqnr_device_db: its output against the float model's, with all layers before it quantised
+            too, from running the compiled program on the software NPU. None: not measured.
     """
 
     index: int
@@ -58,7 +58,7 @@ class LayerReport:
     macs: int = 0
     weight_bytes: int = 0
     output_shape: tuple[int, ...] = ()
-    sqnr_simulated_db: float | None = None
+    sqnr_device_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,8 @@ class CompileReport:
         name: of the model.
         path: the file that was written.
         layers: one row per layer of the program.
-        output_sqnr_simulated_db: per model output, simulated as in `LayerReport`.
-        output_sqnr_device_db: per model output, measured by running the compiled file on the
-            software NPU. Empty where that was not asked for.
+        output_sqnr_device_db: per model output, from running the compiled file on the software
+            NPU. Empty where that was not asked for.
         file_bytes: size of the file.
         arena_bytes: device memory of one request.
         samples: calibration samples that were used, augmented ones included.
@@ -82,7 +81,6 @@ class CompileReport:
     name: str
     path: str
     layers: tuple[LayerReport, ...] = ()
-    output_sqnr_simulated_db: dict[str, float] = field(default_factory=dict)
     output_sqnr_device_db: dict[str, float] = field(default_factory=dict)
     file_bytes: int = 0
     arena_bytes: int = 0
@@ -138,7 +136,7 @@ def _decibel(value: float | None) -> str:
 def table_rows(layers: tuple[LayerReport, ...]) -> list[tuple[str, ...]]:
     """Return the layer table as text cells; the first row holds the headings."""
     rows: list[tuple[str, ...]] = [
-        ("#", "layer", "op", "where", "precision", "MMACs", "weights", "SQNR dB (sim.)")
+        ("#", "layer", "op", "where", "precision", "MMACs", "weights", "SQNR dB")
     ]
     for layer in layers:
         where = f"{layer.where}: {layer.reason}" if layer.reason else layer.where
@@ -151,7 +149,7 @@ def table_rows(layers: tuple[LayerReport, ...]) -> list[tuple[str, ...]]:
                 layer.precision,
                 f"{layer.macs / 1e6:.2f}",
                 str(layer.weight_bytes),
-                _decibel(layer.sqnr_simulated_db),
+                _decibel(layer.sqnr_device_db),
             )
         )
     return rows
@@ -173,9 +171,8 @@ def _summary(report: CompileReport) -> list[str]:
         f"memory of a request {report.arena_bytes} bytes",
         f"{report.samples} calibration samples, {sum(report.seconds.values()):.1f} s",
     ]
-    for title, values in (
-        ("simulated", report.output_sqnr_simulated_db),
-        ("on the device", report.output_sqnr_device_db),
-    ):
-        lines += [f"output {name}: {_decibel(db)} dB, {title}" for name, db in values.items()]
+    lines += [
+        f"output {name}: {_decibel(db)} dB against float, on the software NPU"
+        for name, db in report.output_sqnr_device_db.items()
+    ]
     return lines + [f"warning: {text}" for text in report.warnings]

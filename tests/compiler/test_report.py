@@ -10,11 +10,11 @@ from maccel_aio.compiler.report import CompileReport, LayerReport, sqnr_db, tabl
 
 def report() -> CompileReport:
     layers = (
-        LayerReport(0, "stem", "Conv", macs=750_000, weight_bytes=100, sqnr_simulated_db=41.25),
+        LayerReport(0, "stem", "Conv", macs=750_000, weight_bytes=100, sqnr_device_db=41.25),
         LayerReport(1, "nms", "Odd", "cpu", "not on the NPU", "cpu", macs=250_000),
     )
     return CompileReport(
-        "net", "net.mxq", layers, {"y": 30.0}, {"y": 29.0}, 4096, 512, 20, {"write": 1.5}, ("hm",)
+        "net", "net.mxq", layers, {"y": 29.0}, 4096, 512, 20, {"write": 1.5}, ("hm",)
     )
 
 
@@ -28,7 +28,7 @@ def test_shares_are_weighted_by_macs() -> None:
 def test_json_round_trips_and_carries_totals() -> None:
     plain = json.loads(json.dumps(report().to_json()))
     assert plain["macs"] == 1_000_000
-    assert plain["layers"][0]["sqnr_simulated_db"] == 41.25
+    assert plain["layers"][0]["sqnr_device_db"] == 41.25
     assert plain["output_sqnr_device_db"] == {"y": 29.0}
     assert plain["total_seconds"] == 1.5
 

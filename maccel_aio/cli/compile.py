@@ -1,0 +1,175 @@
+"""``maccel-aio compile``: from ONNX to a model file of this library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maccel_aio.cli._console import Column, size_text
+from maccel_aio.errors import InvalidError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from maccel_aio.cli._console import Cell, Console
+    from maccel_aio.compiler.report import CompileReport, LayerReport
+
+_LOW_DB = 15.0
+"""Layers below this stand out in the table."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the program's parser."""
+    parser = commands.add_parser("compile", help="compile an ONNX model into a .mxq file")
+    parser.add_argument("model", type=Path, help="an ONNX model, float or quantised (QDQ)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write (.mxq)")
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        help="a directory of pictures, a .npz with an array per input, or a .npy; "
+        "may be left out for a quantised model",
+    )
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="NAME=1x3x224x224",
+        help="fix the shape of an input; may be repeated",
+    )
+    parser.add_argument(
+        "--preprocess",
+        metavar="mean=127,std=128,channels=RGB",
+        help="how pixels become model inputs; mean and std may be lists: mean=123,117,104,std=58",
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(run=_run)
+
+
+def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Return shapes by input name from ``NAME=1x3x224x224`` texts.
+
+    Raises:
+        InvalidError: a text has another form, or a name comes twice.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, dims = text.rpartition("=")
+        try:
+            shape = tuple(int(size) for size in dims.lower().split("x"))
+        except ValueError:
+            shape = ()
+        if not equals or not name or not shape or min(shape) < 1:
+            raise InvalidError(f"--shape {text}: wanted NAME=1x3x224x224")
+        if name in shapes:
+            raise InvalidError(f"--shape {name} is given twice")
+        shapes[name] = shape
+    return shapes
+
+
+def parse_preprocess(text: str) -> dict[str, Any]:
+    """Return a preprocessing description from ``mean=1,2,3,std=4,channels=RGB``.
+
+    Raises:
+        InvalidError: a part has no key, or a number is none.
+    """
+    values: dict[str, list[str]] = {}
+    key = ""
+    for part in text.split(","):
+        name, equals, rest = part.partition("=")
+        if equals:
+            key = name.strip().lower()
+            values[key] = [rest.strip()]
+        elif key:
+            values[key].append(part.strip())
+        else:
+            raise InvalidError(f"--preprocess {text}: {part!r} has no key, as mean=127 has")
+    found: dict[str, Any] = {}
+    for name, items in values.items():
+        found[name] = items[0] if name == "channels" else _numbers(name, items)
+    return found
+
+
+def _numbers(name: str, items: list[str]) -> float | list[float]:
+    try:
+        numbers = [float(item) for item in items]
+    except ValueError:
+        raise InvalidError(f"--preprocess {name}={','.join(items)}: not numbers") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    shapes = parse_shapes(args.shape)
+    preprocess = parse_preprocess(args.preprocess) if args.preprocess else None
+
+    import maccel_aio
+
+    with console.progress(f"compile {args.model.name}", 1.0) as task:
+        report = maccel_aio.compile(
+            args.model,
+            args.output,
+            calibration=args.calibration,
+            shapes=shapes,
+            preprocess=preprocess,
+            progress=lambda step, share: task.update(share, 1.0, step),
+        )
+    show(report, console)
+    return 0
+
+
+_COLUMNS = (
+    Column("#", right=True),
+    Column("layer"),
+    Column("op"),
+    Column("runs on"),
+    Column("precision"),
+    Column("MMACs", right=True),
+    Column("weights", right=True),
+    Column("SQNR dB", right=True),
+)
+
+
+def show(report: CompileReport, console: Console) -> None:
+    """Print a report: the layer table, then what the whole came to."""
+    console.heading(f"{report.name}: layers")
+    console.table(_COLUMNS, [_row(layer) for layer in report.layers])
+    console.heading("result")
+    console.fields(_overview(report))
+    for warning in report.warnings:
+        console.line(f"  warning: {warning}", "bad")
+    console.result(report.to_json())
+
+
+def _row(layer: LayerReport) -> list[Cell]:
+    where = f"CPU: {layer.reason}" if layer.where == "cpu" else "NPU"
+    return [
+        str(layer.index),
+        layer.name,
+        layer.op,
+        (where, "bad") if layer.where == "cpu" else where,
+        layer.precision,
+        f"{layer.macs / 1e6:.2f}" if layer.macs else ("-", "dim"),
+        size_text(layer.weight_bytes) if layer.weight_bytes else ("-", "dim"),
+        _decibel(layer.sqnr_device_db),
+    ]
+
+
+def _decibel(value: float | None) -> Cell:
+    if value is None:
+        return ("-", "dim")
+    text = f"{value:.1f}"
+    return (text, "bad") if value < _LOW_DB else text
+
+
+def _overview(report: CompileReport) -> dict[str, Cell]:
+    fields: dict[str, Cell] = {
+        "file": f"{report.path}  {size_text(report.file_bytes)}",
+        "work": f"{report.macs / 1e6:.1f} M multiply-accumulates, "
+        f"{report.npu_share:.1%} on the NPU, {report.int8_share:.1%} in int8",
+        "memory": f"{size_text(report.arena_bytes)} for each request at work",
+        "calibration": f"{report.samples} samples",
+        "time": ", ".join(f"{name} {took:.1f} s" for name, took in report.seconds.items()),
+    }
+    for name, value in report.output_sqnr_device_db.items():
+        fields[f"output {name}"] = f"{value:.1f} dB against float, on the software NPU"
+    return fields

@@ -1,0 +1,161 @@
+"""The number side of a compilation in one call: samples, statistics, formats, integers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maccel_aio.compiler.calibration import TappedModel, collect
+from maccel_aio.compiler.inputs import CalibrationSet, image_geometry, load_calibration
+from maccel_aio.compiler.ir import Graph, TensorQuant
+from maccel_aio.compiler.preprocess import Preprocess
+from maccel_aio.compiler.quantize import QuantizeOptions, quantise
+from maccel_aio.compiler.ranges import pixel_u8
+from maccel_aio.errors import InvalidError
+
+if TYPE_CHECKING:
+    from maccel_aio.compiler.inputs import Source
+    from maccel_aio.compiler.precision import OnNpu
+    from maccel_aio.compiler.qdq import GivenScales
+
+Progress = Callable[[int, int], None]
+PreprocessLike = Preprocess | Mapping[str, Any]
+
+_DESCRIPTION = {"mean", "std", "channels", "crop"}
+
+
+@dataclass(frozen=True)
+class NumericResult:
+    """What was used.
+
+    Attributes:
+        samples: the calibration samples; None where the model brought its own scales.
+        preprocess: per input, how pixels become values.
+        seconds: time of the steps.
+    """
+
+    samples: CalibrationSet | None
+    preprocess: dict[str, Preprocess]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def preprocess_by_input(
+    graph: Graph, value: PreprocessLike | Mapping[str, PreprocessLike] | None
+) -> dict[str, Preprocess]:
+    """Return the preprocessing of every input that takes pixels.
+
+    Args:
+        graph: the model.
+        value: one description, for all image inputs, or descriptions by input name, or None.
+
+    Raises:
+        InvalidError: a name is no input, or a description does not fit its input.
+    """
+    if not value:
+        return {}
+    if isinstance(value, Preprocess) or set(value) & _DESCRIPTION - set(graph.inputs):
+        named: dict[str, Any] = dict.fromkeys(_image_inputs(graph), value)
+        if not named:
+            raise InvalidError(
+                "preprocessing is given, but no input is an image of 1 or 3 channels"
+            )
+    else:
+        named = dict(value)
+    unknown = sorted(set(named) - set(graph.inputs))
+    if unknown:
+        raise InvalidError(f"preprocessing for {unknown}: the inputs are {graph.inputs}")
+    found = {name: Preprocess.of(one) for name, one in named.items()}
+    for name, how in found.items():
+        channels = image_geometry(name, graph.tensor(name).dims)[2]
+        if channels != len(how.mean):
+            msg = f"input {name!r} has {channels} channels, its preprocessing is {how.channels}"
+            raise InvalidError(msg)
+    return found
+
+
+def _image_inputs(graph: Graph) -> list[str]:
+    def is_image(name: str) -> bool:
+        try:
+            image_geometry(name, graph.tensor(name).dims)
+        except InvalidError:
+            return False
+        return True
+
+    return [name for name in graph.inputs if is_image(name)]
+
+
+def quantise_graph(
+    graph: Graph,
+    calibration: Source | None,
+    *,
+    on_npu: OnNpu,
+    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
+    given: GivenScales | None = None,
+    options: QuantizeOptions | None = None,
+    progress: Progress | None = None,
+) -> NumericResult:
+    """Calibrate a graph and fill in all its formats and integers.
+
+    Args:
+        graph: after the passes; changed in place.
+        calibration: see `inputs.load_calibration`; None leaves tensors without given scales float.
+        on_npu: whether a node runs on the device.
+        preprocess: of the inputs that take pixels: fixes their formats.
+        given: scales of a quantised model.
+        options: how to quantise.
+        progress: called with samples done and in all.
+
+    Raises:
+        CalibrationError: the calibration data does not fit.
+        InvalidError: the preprocessing does not fit.
+    """
+    began = time.perf_counter()
+    how = preprocess_by_input(graph, preprocess)
+    fixed = {name: TensorQuant("u8", *pixel_u8(one)) for name, one in how.items()}
+    samples, stats = None, {}
+    if calibration is not None:
+        samples = open_samples(graph, calibration, how)
+        total = len(samples)
+
+        def report(done: int) -> None:
+            if progress is not None:
+                progress(done, total)
+
+        stats = collect(
+            TappedModel(graph.model, list(graph.tensors)),
+            samples,
+            axes=_axes(graph),
+            progress=report,
+        )
+    calibrated = time.perf_counter()
+    quantise(graph, stats, on_npu=on_npu, fixed=fixed, given=given, options=options)
+    seconds = {"calibrate": calibrated - began, "quantise": time.perf_counter() - calibrated}
+    return NumericResult(samples, how, seconds)
+
+
+def open_samples(
+    graph: Graph, calibration: Source, preprocess: Mapping[str, Preprocess]
+) -> CalibrationSet:
+    """Return the calibration samples of a graph's inputs.
+
+    Raises:
+        CalibrationError: the data does not fit.
+    """
+    tensors = {name: graph.tensor(name) for name in graph.inputs}
+    return load_calibration(
+        calibration,
+        {name: tensor.dims for name, tensor in tensors.items()},
+        preprocess=preprocess,
+        dtypes={name: np.dtype(tensor.dtype) for name, tensor in tensors.items()},
+    )
+
+
+def _axes(graph: Graph) -> dict[str, int]:
+    """Channel axes that are not the usual ones: a linear layer contracts the last dimension."""
+    return {
+        node.inputs[0]: len(graph.tensor(node.inputs[0]).dims) - 1 for node in graph.walk("Linear")
+    }
