@@ -1,0 +1,48 @@
+/* program.h - a loaded program: immutable after load but for the profile. */
+#ifndef MX_PROGRAM_H
+#define MX_PROGRAM_H
+
+#include <stdatomic.h>
+
+#include "check.h"
+#include "exec.h"
+#include "kernels.h"
+
+typedef struct mx_profile_row {
+  uint32_t layer, op;
+  uint64_t macs;
+  _Atomic uint64_t calls, total_ns;
+} mx_profile_row;
+
+typedef struct mx_step {
+  mx_task task;            /* views without addresses; constants and packed weights are final */
+  const mx_kernel *kernel;
+  size_t scratch_bytes;    /* of one part */
+  uint64_t offset_in[6], offset_out[2]; /* of the views in the arena */
+  uint32_t row;            /* of the profile */
+  uint32_t opens_layer;    /* 1: the first instruction of its layer */
+} mx_step;
+
+struct mx_program {
+  mx_image image;          /* over `records` and `consts` */
+  void *records;           /* copy of the program section */
+  void *consts;            /* constants that are needed after packing */
+  mx_isa isa;
+  uint64_t work;           /* proven bound of one inference */
+  uint64_t packed_bytes;
+  void *packed;            /* one region: packed weights, then rows of zeros */
+  size_t packed_region;
+  uint32_t num_steps;
+  mx_step *steps;
+  uint32_t num_rows;
+  mx_profile_row *rows;
+  _Atomic int profiling;
+};
+
+/* The view of a tensor, without its address. */
+mx_view mx_program_view(const mx_program *p, uint32_t tensor);
+
+/* Rows of the profile from the instructions; NOMEM. */
+int mx_profile_init(mx_program *p);
+
+#endif
