@@ -1,0 +1,1 @@
+"""The core: requests, admission, completion, streams, models and devices. Private."""

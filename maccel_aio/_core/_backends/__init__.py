@@ -1,0 +1,67 @@
+"""The only code that knows an event loop: one module per library, one class each.
+
+``current()`` binds to the loop that runs in this thread. A backend polls one descriptor for the
+life of a ring, parks tasks, wakes them, and starts background tasks. It holds its loop weakly.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from anyio.lowlevel import current_token
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from contextvars import Context
+
+
+class Loop(Protocol):
+    """What the core needs of an event loop. Its thread only, unless said otherwise."""
+
+    def key(self) -> int:
+        """Return a number that tells living loops apart."""
+
+    def is_current(self) -> bool:
+        """Return whether this loop runs in the calling thread. Any thread."""
+
+    def is_gone(self) -> bool:
+        """Return whether the loop is closed or collected. Any thread."""
+
+    def watch(self, fd: int, on_ready: Callable[[], object], on_gone: Callable[[], object]) -> None:
+        """Call ``on_ready`` whenever ``fd`` is readable; ``on_gone`` if the loop ends first."""
+
+    def unwatch(self) -> None:
+        """Take the descriptor out of the poller; it may be closed at once afterwards."""
+
+    def park(self, waiters: list[Any]) -> Awaitable[object]:
+        """Return what suspends the calling task until ``waiters``, which it joins, is woken."""
+
+    def wake(self, waiters: list[Any]) -> None:
+        """Wake the tasks of a list, those that were cancelled excepted."""
+
+    def call_soon(self, context: Context, function: Callable[[], object]) -> None:
+        """Call a function in the loop, later, in a context; a failure is logged."""
+
+    def call_threadsafe(self, function: Callable[[], object]) -> bool:
+        """Call a function in the loop, from any thread; False when the loop does not take it."""
+
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a background task. The function must not raise."""
+
+
+def current() -> Loop:
+    """Bind to the event loop that runs in this thread.
+
+    Raises:
+        RuntimeError: if none runs.
+    """
+    token = current_token().native_token
+    if "trio" in sys.modules:
+        from maccel_aio._core._backends import _trio
+
+        if _trio.owns(token):
+            return _trio.TrioLoop()
+    from maccel_aio._core._backends import _asyncio
+
+    return _asyncio.AsyncioLoop()

@@ -1,0 +1,91 @@
+"""asyncio, and uvloop: a persistent reader on the descriptor, futures for waiting tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import weakref
+from asyncio import get_running_loop
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
+logger = logging.getLogger("maccel_aio")
+
+
+class AsyncioLoop:
+    """The loop that runs in the thread of the constructor."""
+
+    def __init__(self) -> None:
+        self._loop = weakref.ref(get_running_loop())
+        self._key = id(get_running_loop())
+        self._fd = -1
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def key(self) -> int:
+        """Return a number that tells living loops apart."""
+        return self._key
+
+    def is_current(self) -> bool:
+        """Return whether this loop runs in the calling thread."""
+        running = asyncio._get_running_loop()  # noqa: SLF001 - does not raise: much faster
+        return running is not None and running is self._loop()
+
+    def is_gone(self) -> bool:
+        """Return whether the loop is closed or collected."""
+        loop = self._loop()
+        return loop is None or loop.is_closed()
+
+    def watch(self, fd: int, on_ready: Callable[[], object], on_gone: Callable[[], object]) -> None:
+        """Poll ``fd``. A loop that is closed drops the reader, and with it what it refers to."""
+        del on_gone  # the loop tells nobody: see is_gone()
+        get_running_loop().add_reader(fd, on_ready)
+        self._fd = fd
+
+    def unwatch(self) -> None:
+        """Stop polling."""
+        fd, self._fd = self._fd, -1
+        loop = self._loop()
+        if fd >= 0 and loop is not None and not loop.is_closed():
+            loop.remove_reader(fd)
+
+    def park(self, waiters: list[Any]) -> asyncio.Future[None]:
+        """Return a future that ``wake`` resolves."""
+        future: asyncio.Future[None] = get_running_loop().create_future()
+        waiters.append(future)
+        return future
+
+    def wake(self, waiters: list[Any]) -> None:
+        """Resolve the futures that are still waited for."""
+        try:
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
+        except RuntimeError:
+            logger.debug("the loop of %d waiting tasks is closed", len(waiters))
+
+    def call_soon(self, context: Context, function: Callable[[], object]) -> None:
+        """Call a function in the loop, later."""
+        loop = self._loop()
+        with contextlib.suppress(RuntimeError):  # closed: nobody is left to be called
+            if loop is not None:
+                loop.call_soon(function, context=context)
+
+    def call_threadsafe(self, function: Callable[[], object]) -> bool:
+        """Call a function in the loop, from any thread."""
+        loop = self._loop()
+        if loop is None or not loop.is_running():
+            return False
+        with contextlib.suppress(RuntimeError):  # closed between the test and the call
+            loop.call_soon_threadsafe(function)
+            return True
+        return False
+
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a background task and keep it from being collected."""
+        task = get_running_loop().create_task(function())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

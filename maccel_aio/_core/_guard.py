@@ -1,0 +1,79 @@
+"""Which memory of callers the device may still write.
+
+Arrays passed as ``out=`` belong to the caller. Until the completion of their request they must not
+be given to another one, even when the first was cancelled: then they are *quarantined* here.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maccel_aio.errors import BufferInUseError, InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from maccel_aio._typing import Array
+
+_lock = threading.Lock()
+_in_use: dict[int, Array] = {}
+
+
+def claim(arrays: Sequence[Array]) -> tuple[int, ...]:
+    """Register arrays that the device will write, all or none. Any thread.
+
+    Args:
+        arrays: the caller's outputs.
+
+    Returns:
+        A claim for ``release``.
+
+    Raises:
+        InvalidError: if an array is read-only.
+        BufferInUseError: if the device may still write part of one.
+    """
+    made: list[int] = []
+    with _lock:
+        try:
+            for array in arrays:
+                _check(array)
+                # A view of our own: the identity is unique while the claim holds.
+                view = array.view()
+                _in_use[id(view)] = view
+                made.append(id(view))
+        except (BufferInUseError, InvalidError):
+            for key in made:
+                del _in_use[key]
+            raise
+    return tuple(made)
+
+
+def _check(array: Array) -> None:
+    if not array.flags.writeable:
+        raise InvalidError("an array for outputs is read-only")
+    for other in _in_use.values():
+        if np.may_share_memory(array, other) and _shares(array, other):
+            raise BufferInUseError("the device may still write this array: its request runs")
+
+
+def _shares(one: Array, other: Array) -> bool:
+    try:
+        # The stubs know two special values only; any bound on the work is allowed.
+        return bool(np.shares_memory(one, other, max_work=1000))  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def release(claimed: tuple[int, ...]) -> None:
+    """Give the arrays of a claim back to their owner. Any thread."""
+    with _lock:
+        for key in claimed:
+            _in_use.pop(key, None)
+
+
+def claims() -> int:
+    """Return how many arrays are claimed now."""
+    return len(_in_use)

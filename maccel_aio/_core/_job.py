@@ -1,0 +1,145 @@
+"""A request from submission to result, without any waiting: the faces add that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from maccel_aio._core import _binding, _guard
+from maccel_aio._core._types import CancelOutcome, JobState, Timing
+from maccel_aio._typing import override
+from maccel_aio.errors import MaccelError, error_from_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maccel_aio._core._arrays import Plan
+    from maccel_aio._core._port import Port
+    from maccel_aio._typing import Array
+
+_SETTLED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+class BaseJob:
+    """State of one request. Its port's thread changes it; any thread may read it.
+
+    Attributes:
+        state: where it is.
+        tag: free for the caller.
+    """
+
+    __slots__ = (
+        "__weakref__", "_claim", "_listeners", "_outputs", "_plan", "_port", "_status", "_timing",
+        "_user_data", "_waiters", "state", "tag",
+    )  # fmt: skip
+
+    def __init__(self, port: Port, plan: Plan, outputs: list[Array]) -> None:
+        self._port = port
+        self._plan = plan
+        self._outputs: list[Array] | None = outputs
+        self._user_data = 0
+        self._status = 0
+        self._claim: tuple[int, ...] = ()
+        self._timing: tuple[int, int, int, int] = (0, 0, 0, 0)
+        self._waiters: list[Any] = []
+        self._listeners: list[Callable[[Any], None]] | None = None
+        self.state = JobState.QUEUED
+        self.tag: object = None
+
+    @override
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._user_data:#x} {self.state.value}>"
+
+    @property
+    def timing(self) -> Timing:
+        """When it passed its stations, CLOCK_MONOTONIC nanoseconds; zeros until it is done."""
+        return Timing(*self._timing)
+
+    def done(self) -> bool:
+        """Return whether its result, or error, is decided."""
+        return self.state in _SETTLED or (self.state is JobState.ABANDONED and not self._claim)
+
+    def result(self) -> list[Array]:
+        """Return the outputs, in the model's order.
+
+        Raises:
+            InvalidError: if it is not done.
+            CancelledRequestError: if it was cancelled.
+            DeadlineError: if its deadline passed before a core took it.
+            InferenceError: if the device failed it.
+            DeviceLostError: if the device was lost.
+            ClosedError: if the model was closed.
+        """
+        if self.state is JobState.DONE and self._outputs is not None:
+            return self._outputs
+        if not self.done():
+            raise error_from_status(-1, f"the result of {self!r} is not there yet")
+        raise self.error()
+
+    def error(self) -> MaccelError:
+        """Return the error of a job that failed or was cancelled."""
+        if self.state is not JobState.FAILED:
+            if self._port.closed:
+                return error_from_status(_binding.CLOSED, "the model was closed")
+            return error_from_status(_binding.CANCELED, "the request was cancelled")
+        return error_from_status(self._status, _binding.status_text(self._status))
+
+    def cancel(self) -> CancelOutcome:
+        """Take it back if it has not begun; discard its result if it has.
+
+        Returns:
+            REMOVED: it will not run. ABANDONED: it runs, its result is discarded, and its memory
+            stays owned until it completes. DONE: it was decided.
+        """
+        if self.state is JobState.ABANDONED:
+            return CancelOutcome.ABANDONED
+        if self.state is not JobState.QUEUED:
+            return CancelOutcome.DONE
+        status = self._port.ring.cancel(self._user_data)
+        if status == _binding.OK:
+            self.state = JobState.CANCELLED
+            self._port.wake(self)
+            return CancelOutcome.REMOVED
+        if status == _binding.ALREADY:
+            self.state = JobState.ABANDONED
+            self._port.abandoned += 1
+            if not self._claim:
+                self._port.wake(self)
+            return CancelOutcome.ABANDONED
+        return CancelOutcome.DONE
+
+    def settle(self, status: int, timing: tuple[int, int, int, int]) -> None:
+        """Take the completion: called exactly once, by the ring, in the port's thread."""
+        self._timing = timing
+        self._status = status
+        port = self._port
+        if self._claim:
+            _guard.release(self._claim)
+        state = self.state
+        if state is JobState.QUEUED:
+            if status == _binding.OK:
+                self.state = JobState.DONE
+                if self._plan.needs_view:
+                    self._show()
+            else:
+                cancelled = status == _binding.CANCELED
+                self.state = JobState.CANCELLED if cancelled else JobState.FAILED
+                self._outputs = None
+        elif state is JobState.ABANDONED:
+            port.abandoned -= 1
+            self.state = JobState.CANCELLED
+            self._outputs = None
+        port.settled(self, status)
+
+    def orphan(self) -> None:
+        """Decide it without its completion: its ring closes and it still runs."""
+        if self.state is JobState.ABANDONED:
+            self._port.abandoned -= 1
+        self.state, self._status = JobState.FAILED, _binding.CLOSED
+        self._port.wake(self)
+
+    def _show(self) -> None:
+        outputs = self._outputs
+        if outputs is not None:
+            for index, result in enumerate(self._plan.results):
+                if result.view is not None:
+                    outputs[index] = result.view(outputs[index])

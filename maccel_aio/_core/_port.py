@@ -1,0 +1,236 @@
+"""Where one model meets one ring: admission, credits, counters. Nothing here waits.
+
+A port belongs to one event loop, or to one thread of the synchronous face, and only that one uses
+it. A credit is a slot of the ring, and a model may hold ``limit`` of them. Who finds none free
+queues up; credits go to the waiters first, in order, so nobody overtakes.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from maccel_aio._core import _binding, _guard
+from maccel_aio._core._types import JobState
+from maccel_aio._typing import override
+from maccel_aio.errors import ClosedError, QueueFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maccel_aio._core._arrays import Plan
+    from maccel_aio._core._job import BaseJob
+    from maccel_aio._core._ring import Ring, Slot
+    from maccel_aio._typing import Array
+
+
+class Call(NamedTuple):
+    """One request as the caller meant it, ready for the device."""
+
+    model: _binding.Handle
+    plan: Plan
+    arrays: list[Array]
+    #: The caller's own arrays, or None.
+    out: list[Array] | None
+    #: CLOCK_MONOTONIC, or 0.
+    deadline_ns: int
+    priority: int
+    flags: int = 0
+
+
+class Waiter:
+    """Somebody who waits for a credit. ``slot`` is set when it is granted."""
+
+    __slots__ = ("closed", "parked", "slot")
+
+    def __init__(self) -> None:
+        self.slot: Slot | None = None
+        self.closed = False
+        #: What the loop's backend needs to wake it.
+        self.parked: list[Any] = []
+
+
+class Port:
+    """Admission of one model on one ring.
+
+    Args:
+        ring: shared with the other models of this loop and device.
+        limit: most requests in flight.
+        max_waiting: most waiters; None for no bound.
+        job_type: what ``start`` makes.
+        wake: wakes a list of what the backend parked.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        limit: int,
+        max_waiting: int | None,
+        job_type: type[BaseJob],
+        wake: Callable[[list[Any]], None],
+    ) -> None:
+        self.ring = ring
+        self.limit = min(limit, ring.capacity)
+        self.max_waiting = max_waiting
+        self.closed = False
+        self.in_flight = 0
+        self.waiters: collections.deque[Waiter] = collections.deque()
+        self.submitted = self.completed = self.failed = self.cancelled = self.expired = 0
+        self.abandoned = 0
+        self.lag_sum_ns = self.lag_max_ns = 0
+        self._job_type = job_type
+        self._wake = wake
+
+    @override
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return (
+            f"<Port {state} [{self.in_flight}/{self.limit} in flight, {len(self.waiters)} waiting]>"
+        )
+
+    # ---- credits
+
+    def take(self) -> Slot | None:
+        """Take a credit if one is free and nobody waits for it.
+
+        Raises:
+            ClosedError: if the model is closed.
+        """
+        if self.closed:
+            raise ClosedError("the model is closed")
+        if self.waiters or self.in_flight >= self.limit:
+            return None
+        slot = self.ring.take()
+        if slot is not None:
+            self.in_flight += 1
+        return slot
+
+    def enqueue(self) -> Waiter:
+        """Join the queue for a credit.
+
+        Raises:
+            QueueFullError: if ``max_waiting`` others wait.
+        """
+        if self.max_waiting is not None and len(self.waiters) >= self.max_waiting:
+            raise QueueFullError(f"{len(self.waiters)} requests wait for a credit already")
+        waiter = Waiter()
+        self.waiters.append(waiter)
+        if self.in_flight < self.limit and self not in self.ring.starved:
+            self.ring.starved.append(self)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Leave the queue, or hand on a credit that was granted meanwhile."""
+        if waiter.slot is not None:
+            self.ring.give_back(waiter.slot)
+            self.in_flight -= 1
+            waiter.slot = None
+            self.grant()
+        else:
+            # Not in the queue any more when the port was shut meanwhile.
+            with contextlib.suppress(ValueError):
+                self.waiters.remove(waiter)
+
+    def grant(self) -> None:
+        """Give free credits to waiters, first come, first served."""
+        waiters = self.waiters
+        while waiters and self.in_flight < self.limit:
+            slot = self.ring.take()
+            if slot is None:
+                if self not in self.ring.starved:
+                    self.ring.starved.append(self)
+                return
+            self.in_flight += 1
+            waiter = waiters.popleft()
+            waiter.slot = slot
+            self._wake(waiter.parked)
+
+    def shut(self) -> None:
+        """Stop admission: everybody who waits gets ClosedError, what is queued is cancelled."""
+        self.closed = True
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            waiter.closed = True
+            self._wake(waiter.parked)
+
+    # ---- requests
+
+    def start(self, slot: Slot, call: Call) -> BaseJob:
+        """Submit a call with a credit that was taken.
+
+        Raises:
+            BufferInUseError: if the device may still write an array of ``out``.
+            MaccelError: as the native status says.
+        """
+        plan = call.plan
+        claim: tuple[int, ...] = ()
+        try:
+            if call.out is None:
+                outputs = [np.empty(result.shape, result.dtype) for result in plan.results]
+            else:
+                outputs = list(call.out)
+                claim = _guard.claim(outputs)
+        except BaseException:  # the credit must not be lost
+            self.ring.give_back(slot)
+            self._release()
+            raise
+        job = self._job_type(self, plan, outputs)
+        job._claim = claim  # noqa: SLF001 - port and job are one mechanism
+        try:
+            self.ring.submit(
+                slot, job, (call.model, plan, call.flags), call.arrays, outputs,
+                call.deadline_ns, call.priority,
+            )  # fmt: skip
+        except BaseException:
+            _guard.release(claim)
+            self._release()
+            raise
+        self.submitted += 1
+        return job
+
+    def _release(self) -> None:
+        self.in_flight -= 1
+        if self.waiters:
+            self.grant()
+
+    def settled(self, job: BaseJob, status: int) -> None:
+        """Count a completion, free its credit, wake whom it concerns. Called by the job."""
+        self.in_flight -= 1
+        if status == _binding.OK:
+            self.completed += 1
+            _, _, done, reaped = job._timing  # noqa: SLF001
+            lag = reaped - done
+            self.lag_sum_ns += lag
+            self.lag_max_ns = max(self.lag_max_ns, lag)
+        elif status == _binding.CANCELED:
+            self.cancelled += 1
+        elif status == _binding.DEADLINE:
+            self.expired += 1
+        else:
+            self.failed += 1
+        if self.waiters:
+            self.grant()
+        if self.ring.starved:
+            self.ring.feed()
+        self.wake(job)
+
+    def wake(self, job: BaseJob) -> None:
+        """Wake everybody who waits for a job, and run its callbacks."""
+        waiters = job._waiters  # noqa: SLF001
+        if waiters:
+            job._waiters = []  # noqa: SLF001
+            self._wake(waiters)
+        listeners = job._listeners  # noqa: SLF001
+        if listeners:
+            job._listeners = None  # noqa: SLF001
+            for listener in listeners:
+                listener(job)
+
+    def cancel_queued(self) -> None:
+        """Cancel every job of this model that has not begun."""
+        for job in self.ring.jobs():
+            if job._port is self and job.state is JobState.QUEUED:  # noqa: SLF001
+                self.ring.cancel(job._user_data)  # noqa: SLF001
