@@ -13,7 +13,7 @@ import pytest
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
-import maccel_aio
+from tests import networks
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -36,49 +36,17 @@ class Page:
             self.runner.run(result)
 
 
-def network() -> onnx.ModelProto:
-    """A convolution, a pool and a classifier: what the pages call network.onnx."""
-    rng = np.random.default_rng(1)
-    weights = {
-        "w": rng.normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32),
-        "b": np.zeros(8, np.float32),
-        "f": rng.normal(0, 0.2, (8, 10)).astype(np.float32),
-        "g": np.zeros(10, np.float32),
-    }
-    node = onnx.helper.make_node
-    value = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(
-        [
-            node("Conv", ["input", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
-            node("Relu", ["c"], ["r"]),
-            node("GlobalAveragePool", ["r"], ["p"]),
-            node("Flatten", ["p"], ["v"]),
-            node("Gemm", ["v", "f", "g"], ["scores"]),
-        ],
-        "network",
-        [value("input", onnx.TensorProto.FLOAT, [1, 3, 32, 32])],
-        [value("scores", onnx.TensorProto.FLOAT, [1, 10])],
-        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    opset = [onnx.helper.make_opsetid("", 17)]
-    return onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
-
-
 @pytest.fixture(scope="session")
 def folder_of_the_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the pages assume to be there."""
     folder = tmp_path_factory.mktemp("docs")
-    onnx.save(network(), folder / "network.onnx")
-    samples = np.random.default_rng(0).random((8, 3, 32, 32), dtype=np.float32)
-    maccel_aio.compile(
-        folder / "network.onnx", folder / "network.mxq", calibration={"input": samples}
-    )
-    shutil.copy(folder / "network.mxq", folder / "model.mxq")
+    onnx.save(networks.classifier(), folder / "network.onnx")
+    shutil.copy(networks.compile_to(folder, networks.classifier(), "network"), folder / "model.mxq")
     return folder
 
 
 def names_of_the_reader() -> dict[str, Any]:
-    """What a page may use without having made it: a model's input, frames, something to show them."""
+    """What a page may use without having made it."""
     picture = np.random.default_rng(2).random((3, 32, 32), dtype=np.float32)
     return {
         "picture": picture,
