@@ -1,6 +1,6 @@
 """Bad model files: a typed error with reason and path, before anything runs, and never a crash.
 
-Damage to the container is caught by the structure and the digests. A hostile file has right digests,
+Damage to the container is caught by structure and digests. A hostile file has right digests,
 so the files of the second half are altered inside and digested again.
 """
 
