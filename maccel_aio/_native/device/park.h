@@ -1,0 +1,26 @@
+/* park.h - how a worker without work waits: a short spin where it pays, then a futex. */
+#ifndef MX_PARK_H
+#define MX_PARK_H
+
+#include "atomic.h"
+
+/* The longest spin. A parked virtual CPU takes about this long to come back, so more cannot pay. */
+#define MX_SPIN_NS 50000
+
+typedef struct mx_park {
+  mx_atomic32 word;       /* AWAKE -> IDLE (owner) -> PARKED (owner) -> SIGNALED (waker) -> AWAKE (owner) */
+  int credit;             /* owner: > 0 when spinning paid off of late */
+  uint64_t idle_since_ns; /* owner: 0 when the last wait has been learned from */
+} mx_park;
+
+/* Owner, under the lock that guards signalling: from now on mx_park_signal may come. */
+void mx_park_prepare(mx_park *park);
+/* Owner, without the lock: returns after the signal. `spinner` is shared: one of a crew spins at a time; NULL = never. */
+void mx_park_sleep(mx_park *park, mx_atomic32 *spinner);
+/* Waker, under the lock, once per prepare. 1: mx_park_wake must follow (the lock may be dropped before). */
+int mx_park_signal(mx_park *park);
+void mx_park_wake(mx_park *park);
+/* Owner: the work that ended the last wait came at this time. */
+void mx_park_learn(mx_park *park, uint64_t work_ns);
+
+#endif
