@@ -8,6 +8,7 @@ proxy, ``PIP_NO_INDEX`` with ``PIP_FIND_LINKS``) apply.
 
 from __future__ import annotations
 
+from maccel_aio.zoo._compile import compile_model
 from maccel_aio.zoo._fetch import Progress, ZooError, home, is_present
 from maccel_aio.zoo._get import entry, get, labels
 from maccel_aio.zoo._table import ENTRIES, Entry, File, Kind, Package
@@ -20,6 +21,7 @@ __all__ = [
     "Package",
     "Progress",
     "ZooError",
+    "compile_model",
     "entry",
     "get",
     "home",

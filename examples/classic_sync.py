@@ -1,0 +1,28 @@
+"""The classic blocking style: the same nouns, no event loop.
+
+maccel-aio zoo compile efficientnet_lite0 -o efficientnet_lite0.mxq
+python examples/classic_sync.py efficientnet_lite0.mxq PICTURE...
+"""
+
+import sys
+
+import maccel_aio.sync as maccel
+from PIL import Image
+
+from maccel_aio import zoo
+from maccel_aio.zoo import efficientnet_lite0
+
+
+def main(model_path: str, *pictures: str) -> None:
+    labels = zoo.labels()
+    with maccel.Accelerator() as accelerator:
+        model = maccel.Model(model_path)
+        model.launch(accelerator)
+        for path in pictures:
+            (logits,) = model.infer(efficientnet_lite0.prepare(Image.open(path)))
+            print(f"{path}: {labels[logits.argmax()]}")
+        model.dispose()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

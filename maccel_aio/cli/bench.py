@@ -1,0 +1,178 @@
+"""``maccel-aio bench``: latency, throughput, and what is lost on the way to the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import numpy as np
+
+from maccel_aio.cli._console import Column, bar_text, time_text
+from maccel_aio.cli._measure import Bench, Figures, Spread, random_inputs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from maccel_aio import LayerTime, Model, TensorSpec
+    from maccel_aio.cli._console import Cell, Console
+
+_LAYER_RUNS = 30
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the program's parser."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure latency, throughput and efficiency of a .mxq file",
+        description="Latency is one request at a time; throughput keeps DEPTH in flight; the speed "
+        "run computes without transfers, and efficiency is throughput as a share of it.",
+    )
+    parser.add_argument("model", type=Path, help="a compiled model (.mxq)")
+    parser.add_argument("--device", default="auto", help="as for Accelerator (default: auto)")
+    parser.add_argument("--depth", type=_positive, help="requests in flight (default: 2 a core)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each part of a round")
+    parser.add_argument("--rounds", type=_positive, default=3, help="rounds (default: 3)")
+    parser.add_argument(
+        "--peer", type=Path, metavar="ONNX", help="measure onnxruntime on this file in turn"
+    )
+    parser.add_argument("--peer-threads", type=_positive, default=1, help="of onnxruntime")
+    parser.add_argument("--layers", action="store_true", help="show the time of every layer")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    plain = anyio.run(_measure, args, console)
+    console.result(plain)
+    return 0
+
+
+async def _measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    import maccel_aio
+
+    async with (
+        maccel_aio.Accelerator(args.device) as accelerator,
+        maccel_aio.load(args.model, accelerator=accelerator) as model,
+    ):
+        workers = accelerator.info.workers
+        depth = args.depth or 2 * workers
+        peer = None
+        if args.peer is not None:
+            specs = model.inputs
+            peer = await anyio.to_thread.run_sync(
+                lambda: onnxruntime_peer(args.peer, specs, args.peer_threads)
+            )
+        bench = Bench(accelerator, model, depth=depth, seconds=args.seconds, peer=peer)
+        with console.progress(f"bench {args.model.name}", args.rounds) as task:
+            await bench.warm_up()
+            for number in range(args.rounds):
+                task.update(number, note=f"round {number + 1} of {args.rounds}")
+                await bench.round()
+        about = {"device": accelerator.info.name, "cores": workers, "depth": depth}
+        console.heading(f"{args.model.name} on {accelerator.info.name}, {workers} cores")
+        show_figures(console, bench.figures, depth, args.peer_threads)
+        layers = await _layers(model) if args.layers else []
+        if layers:
+            console.heading("layers")
+            show_layers(console, layers)
+    return {"model": str(args.model), **about, **plain_figures(bench.figures, layers)}
+
+
+def onnxruntime_peer(path: Path, specs: Sequence[TensorSpec], threads: int) -> Callable[[], object]:
+    """Return a function that runs `path` once in onnxruntime, on float inputs like ours."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    plain = [spec._replace(preprocess=None) for spec in specs]
+    feed = dict(zip((i.name for i in session.get_inputs()), random_inputs(plain), strict=True))
+    return lambda: session.run(None, feed)
+
+
+async def _layers(model: Model) -> list[LayerTime]:
+    inputs = random_inputs(model.inputs)
+    model.set_profile(True)
+    for _ in range(_LAYER_RUNS):
+        await model.infer(inputs)
+    times = model.layer_times()
+    model.set_profile(False)
+    return list(times)
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.median:,.1f}  [{spread.low:,.1f} .. {spread.high:,.1f}]"
+
+
+def show_figures(console: Console, figures: Figures, depth: int, peer_threads: int) -> None:
+    """Print the figures of a bench."""
+    values: dict[str, Cell] = {
+        f"latency {name}": time_text(value) for name, value in figures.percentiles().items()
+    }
+    busy = float(np.median(figures.busy_share))
+    values |= {
+        "throughput": (f"{_spread(Spread.of(figures.throughput))} /s at depth {depth}", "accent"),
+        "speed run": f"{_spread(Spread.of(figures.speedrun))} /s",
+        "utilisation": f"{bar_text(busy)} {busy:.0%}",
+        "efficiency": f"{bar_text(figures.efficiency)} {figures.efficiency:.0%} of the speed run",
+    }
+    if figures.peer_s:
+        ratio, peer = figures.peer_ratio(), Spread.of(figures.peer_s)
+        values["onnxruntime p50"] = f"{time_text(peer.median)} with {peer_threads} thread(s)"
+        values["ratio"] = (
+            f"{ratio.median:.2f}x faster  [{ratio.low:.2f} .. {ratio.high:.2f}]",
+            "good" if ratio.median >= 1 else "bad",
+        )
+    console.fields(values)
+
+
+def show_layers(console: Console, layers: Sequence[LayerTime]) -> None:
+    """Print the time of every layer, in the order of the program."""
+    total = sum(layer.total_ns for layer in layers) or 1
+    rows: list[list[Cell]] = []
+    for layer in layers:
+        nanoseconds = layer.total_ns / max(layer.calls, 1)
+        rate = 2 * layer.macs / nanoseconds if nanoseconds and layer.macs else 0.0
+        share = layer.total_ns / total
+        rows.append(
+            [
+                str(layer.layer),
+                layer.name,
+                layer.op,
+                f"{nanoseconds / 1e3:.1f}",
+                f"{share:.1%}",
+                (bar_text(share, 12), "accent"),
+                f"{rate:.0f}" if rate else ("-", "dim"),
+            ]
+        )
+    columns = [Column("#", right=True), Column("layer"), Column("op"), Column("us", right=True)]
+    columns += [Column("share", right=True), Column(""), Column("GOPS", right=True)]
+    console.table(columns, rows)
+
+
+def plain_figures(figures: Figures, layers: Sequence[LayerTime]) -> dict[str, Any]:
+    """Return the figures of a bench as plain JSON values; times in seconds."""
+    plain: dict[str, Any] = {
+        "latency_s": figures.percentiles(),
+        "throughput_per_s": Spread.of(figures.throughput)._asdict(),
+        "speedrun_per_s": Spread.of(figures.speedrun)._asdict(),
+        "utilisation": float(np.median(figures.busy_share)),
+        "efficiency": figures.efficiency,
+    }
+    if figures.peer_s:
+        plain["peer_latency_s"] = Spread.of(figures.peer_s)._asdict()
+        plain["peer_ratio"] = figures.peer_ratio()._asdict()
+    if layers:
+        plain["layers"] = [layer._asdict() for layer in layers]
+    return plain

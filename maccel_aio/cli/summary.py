@@ -1,0 +1,134 @@
+"""``maccel-aio summary``: what a compiled model is, without a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maccel_aio.cli._console import Column, size_text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from maccel_aio import Layer, Manifest, TensorSpec, Variant
+    from maccel_aio.cli._console import Cell, Console
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the program's parser."""
+    parser = commands.add_parser("summary", help="show inputs, outputs and layers of a .mxq file")
+    parser.add_argument("model", type=Path, help="a compiled model (.mxq)")
+    parser.add_argument("--no-layers", action="store_true", help="leave out the layer table")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    import maccel_aio
+
+    manifest = maccel_aio.read_manifest(args.model)
+    console.heading(manifest.name)
+    console.fields(_overview(manifest, args.model.stat().st_size))
+    for index, variant in enumerate(manifest.variants):
+        console.heading("tensors" if len(manifest.variants) == 1 else f"tensors, variant {index}")
+        console.table([Column(n) for n in _TENSOR_COLUMNS], _tensor_rows(variant))
+        if len(variant.segments) > 1:
+            console.heading("segments")
+            console.table([Column(n) for n in _SEGMENT_COLUMNS], _segment_rows(variant))
+    if manifest.layers and not args.no_layers:
+        console.heading("layers")
+        console.table(_LAYER_COLUMNS, _layer_rows(manifest.layers))
+    console.result(_plain(manifest, args.model))
+    return 0
+
+
+_TENSOR_COLUMNS = ("", "name", "shape", "layout", "type", "on the device", "preprocessing")
+_SEGMENT_COLUMNS = ("name", "runs on", "reason")
+_LAYER_COLUMNS = (
+    Column("#", right=True),
+    Column("layer"),
+    Column("op"),
+    Column("output"),
+    Column("precision"),
+    Column("MMACs", right=True),
+    Column("share", right=True),
+    Column("SQNR dB", right=True),
+)
+
+
+def _overview(manifest: Manifest, file_bytes: int) -> dict[str, Cell]:
+    macs = sum(layer.macs for layer in manifest.layers)
+    return {
+        "file": size_text(file_bytes),
+        "target": f"{manifest.profile}, core modes {', '.join(manifest.core_modes)}",
+        "work": f"{macs / 1e6:.1f} M multiply-accumulates in {len(manifest.layers)} layers",
+        "compiled by": str(manifest.provenance.get("compiler", "unknown")),
+        "source": f"sha256 {str(manifest.provenance.get('source_sha256', 'unknown'))[:16]}",
+    }
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape for people."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _tensor_rows(variant: Variant) -> list[list[Cell]]:
+    rows = [_tensor_row("input", spec) for spec in variant.inputs]
+    return rows + [_tensor_row("output", spec) for spec in variant.outputs]
+
+
+def _tensor_row(kind: str, spec: TensorSpec) -> list[Cell]:
+    device = spec.device_dtype
+    if device != "float32":
+        device += f", scale {spec.scale:.4g}, zero {spec.zero_point}"
+    how = spec.preprocess
+    pixels = f"{how['channels']} - {how['mean']} / {how['std']}" if how else "-"
+    shape = shape_text(spec.shape)
+    return [(kind, "dim"), (spec.name, "accent"), shape, spec.layout, spec.dtype, device, pixels]
+
+
+def _segment_rows(variant: Variant) -> list[list[Cell]]:
+    return [
+        [s.name, (s.kind.upper(), "good" if s.kind == "npu" else "bad"), s.reason or "-"]
+        for s in variant.segments
+    ]
+
+
+def _layer_rows(layers: tuple[Layer, ...]) -> list[list[Cell]]:
+    total = sum(layer.macs for layer in layers) or 1
+    return [
+        [
+            str(layer.number),
+            layer.name,
+            layer.op,
+            shape_text(layer.output_shape),
+            layer.precision if layer.precision != "cpu" else (layer.precision, "bad"),
+            f"{layer.macs / 1e6:.2f}" if layer.macs else ("-", "dim"),
+            f"{layer.macs / total:.1%}" if layer.macs else ("-", "dim"),
+            "-" if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}",
+        ]
+        for layer in layers
+    ]
+
+
+def _plain(manifest: Manifest, path: Path) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "name": manifest.name,
+        "file_bytes": path.stat().st_size,
+        "profile": manifest.profile,
+        "core_modes": list(manifest.core_modes),
+        "macs": sum(layer.macs for layer in manifest.layers),
+        "variants": [
+            {
+                "inputs": [spec._asdict() for spec in variant.inputs],
+                "outputs": [spec._asdict() for spec in variant.outputs],
+                "segments": [
+                    {"name": s.name, "kind": s.kind, "reason": s.reason} for s in variant.segments
+                ],
+            }
+            for variant in manifest.variants
+        ],
+        "layers": [layer._asdict() for layer in manifest.layers],
+        "provenance": manifest.provenance,
+    }
