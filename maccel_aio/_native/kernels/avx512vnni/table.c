@@ -5,9 +5,11 @@
 
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx512vnni, &mx_generic_conv, NULL};
+  static const mx_kernel *const dwconv[] = {&mx_dwconv_avx512vnni, &mx_generic_dwconv, NULL};
   switch (op) {
     case MX_OP_CONV:
     case MX_OP_CONVDYN: return conv;
+    case MX_OP_DWCONV: return dwconv;
     default: return mx_generic_kernels(op);
   }
 }

@@ -5,5 +5,6 @@
 #include "kernels.h"
 
 extern const mx_kernel mx_conv_u8s8_avx512vnni;
+extern const mx_kernel mx_dwconv_avx512vnni;
 
 #endif

@@ -63,8 +63,6 @@ MX_INLINE __m512i tile_broadcast4(const uint8_t *p) {
   return _mm512_set1_epi32(v);
 }
 
-#define MX_UNROLL _Pragma("GCC unroll 8")
-
 MX_INLINE void tile_start(int rows, int blocks, __m512i acc[8][4], const int32_t *bias) {
   __m512i start[4];
   MX_UNROLL for (int n = 0; n < blocks; n++) start[n] = _mm512_loadu_si512(bias + 16 * n);

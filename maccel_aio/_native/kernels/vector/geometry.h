@@ -5,6 +5,7 @@
 #include "kernels.h"
 
 #define MX_INLINE static inline __attribute__((always_inline))
+#define MX_UNROLL _Pragma("GCC unroll 8")
 
 typedef struct mx_geometry {
   int batch, in_h, in_w, out_h, out_w;
