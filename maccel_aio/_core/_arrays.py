@@ -69,6 +69,20 @@ class Plan(NamedTuple):
     #: Whether a result is shown to the caller through a view.
     needs_view: bool
 
+    def show(self, outputs: list[Array]) -> list[Array]:
+        """Return the outputs as the caller wants to see them."""
+        return [
+            array if result.view is None else result.view(array)
+            for array, result in zip(outputs, self.results, strict=True)
+        ]
+
+    def copy(self, arrays: list[Array]) -> list[Array]:
+        """Return the inputs as the device can read them: copies where strides do not suffice."""
+        return [
+            array if copy is None else copy(array)
+            for array, copy in zip(arrays, self.copies, strict=True)
+        ]
+
 
 class Planner:
     """Finds or makes the plan of a call. Any thread: it only reads and writes dictionaries.
@@ -261,3 +275,11 @@ def as_arrays(x: Any) -> list[Array]:  # noqa: ANN401 - anything that numpy unde
     if isinstance(x, list | tuple):
         return [item if isinstance(item, np.ndarray) else np.asarray(item) for item in x]
     return [np.asarray(x)]
+
+
+def align(values: list[Array], items: int) -> list[Array]:
+    """Let values that all items share follow the others: a stride of zero over the items."""
+    return [
+        value if len(value) == items else np.broadcast_to(value, (items, *value.shape[1:]))
+        for value in values
+    ]

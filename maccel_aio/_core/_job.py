@@ -32,7 +32,7 @@ class BaseJob:
         "_user_data", "_waiters", "state", "tag",
     )  # fmt: skip
 
-    def __init__(self, port: Port, plan: Plan, outputs: list[Array]) -> None:
+    def __init__(self, port: Port, plan: Plan | None, outputs: list[Array]) -> None:
         self._port = port
         self._plan = plan
         self._outputs: list[Array] | None = outputs
@@ -118,8 +118,8 @@ class BaseJob:
         if state is JobState.QUEUED:
             if status == _binding.OK:
                 self.state = JobState.DONE
-                if self._plan.needs_view:
-                    self._show()
+                if self._plan is not None and self._plan.needs_view:
+                    self._outputs = self._plan.show(self._outputs or [])
             else:
                 cancelled = status == _binding.CANCELED
                 self.state = JobState.CANCELLED if cancelled else JobState.FAILED
@@ -136,10 +136,3 @@ class BaseJob:
             self._port.abandoned -= 1
         self.state, self._status = JobState.FAILED, _binding.CLOSED
         self._port.wake(self)
-
-    def _show(self) -> None:
-        outputs = self._outputs
-        if outputs is not None:
-            for index, result in enumerate(self._plan.results):
-                if result.view is not None:
-                    outputs[index] = result.view(outputs[index])

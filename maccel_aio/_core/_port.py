@@ -81,7 +81,7 @@ class Port:
         self.submitted = self.completed = self.failed = self.cancelled = self.expired = 0
         self.abandoned = 0
         self.lag_sum_ns = self.lag_max_ns = 0
-        self._job_type = job_type
+        self.job_type = job_type
         self._wake = wake
 
     @override
@@ -99,13 +99,17 @@ class Port:
         Raises:
             ClosedError: if the model is closed.
         """
+        # Counted first, tested second: whoever closes from another thread does it the other way
+        # round, so one of the two sees the other.
+        self.in_flight += 1
         if self.closed:
+            self.in_flight -= 1
             raise ClosedError("the model is closed")
-        if self.waiters or self.in_flight >= self.limit:
-            return None
-        slot = self.ring.take()
-        if slot is not None:
-            self.in_flight += 1
+        slot = None
+        if not self.waiters and self.in_flight <= self.limit:
+            slot = self.ring.take()
+        if slot is None:
+            self.in_flight -= 1
         return slot
 
     def enqueue(self) -> Waiter:
@@ -177,7 +181,7 @@ class Port:
             self.ring.give_back(slot)
             self._release()
             raise
-        job = self._job_type(self, plan, outputs)
+        job = self.job_type(self, plan, outputs)
         job._claim = claim  # noqa: SLF001 - port and job are one mechanism
         try:
             self.ring.submit(

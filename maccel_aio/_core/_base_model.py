@@ -1,0 +1,291 @@
+"""What the asynchronous and the blocking model have in common: everything that needs no waiting."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from maccel_aio._core import _binding, _shapes
+from maccel_aio._core._arrays import LARGE_BYTES, Plan, cast, from_onnx, needs_cast
+from maccel_aio._core._config import ModelConfig
+from maccel_aio._core._port import Call, Port
+from maccel_aio._core._summary import summary
+from maccel_aio._core._types import ModelStats
+from maccel_aio._typing import override
+from maccel_aio.errors import ClosedError, DeadlineError, InvalidError, ShapeError, UnsupportedError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    from maccel_aio._core._manifest import Manifest
+    from maccel_aio._core._resident import Bundle, Loaded, Resident
+    from maccel_aio._core._types import LayerTime, TensorSpec
+    from maccel_aio._typing import Array
+
+#: Fewest credits of a model per event loop or thread.
+_MIN_CREDITS = 64
+#: A plan for requests that only compute.
+_NO_TRANSFER = Plan(_shapes.Match(None, 1, False), b"", 0, (), (), (), False, False)
+
+
+class Prepared(NamedTuple):
+    """A call whose arrays fit a variant."""
+
+    loaded: Loaded
+    arrays: list[Array]
+    out: list[Array] | None
+    #: For a model that is one NPU program, else None.
+    plan: Plan | None
+    match: _shapes.Match
+    deadline_ns: int
+    priority: int
+
+    def call(self) -> Call:
+        """Return the native request of a model that is one NPU program."""
+        bundle = self.loaded.stages[0].bundle
+        if self.plan is None or bundle is None:
+            raise InvalidError("the model is not one NPU program")
+        arrays = self.arrays
+        if self.plan.needs_copy:
+            arrays = self.plan.copy(arrays)
+        return Call(bundle.handle, self.plan, arrays, self.out, self.deadline_ns, self.priority)
+
+
+class BaseModel:
+    """A model file on a device. See the faces for what waits.
+
+    Args:
+        path: of the ``.mxq`` file.
+        config: which cores; copied.
+        max_inflight: most requests that one event loop or thread may have in flight.
+        max_waiting: most requests that may wait for a credit; None for no bound.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: ModelConfig | None = None,
+        *,
+        max_inflight: int | None = None,
+        max_waiting: int | None = 1024,
+    ) -> None:
+        if max_inflight is not None and max_inflight < 1:
+            raise InvalidError(f"max_inflight must be at least 1, got {max_inflight}")
+        self._path = path
+        self._config = ModelConfig() if config is None else config.copy()
+        self._max_inflight = max_inflight
+        self._max_waiting = max_waiting
+        self._resident: Resident | None = None
+        self._lock = threading.Lock()
+        self._ports: list[Port] = []
+        self._shut = False
+
+    @override
+    def __repr__(self) -> str:
+        state = "closed" if self._shut else "new" if self._resident is None else "launched"
+        stats = self.stats()
+        return (
+            f"<{type(self).__name__} {str(self._path)!r} {state} "
+            f"[{stats.in_flight} in flight, {stats.waiting} waiting, {stats.completed} completed]>"
+        )
+
+    def __del__(self) -> None:
+        if getattr(self, "_resident", None) is not None and not self._shut:
+            warnings.warn(f"{self!r} was never closed", ResourceWarning, source=self, stacklevel=1)
+
+    # ---- description
+
+    @property
+    def path(self) -> str:
+        """The file, as it was given."""
+        return str(self._path)
+
+    @property
+    def config(self) -> ModelConfig:
+        """A copy of the configuration."""
+        return self._config.copy()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the file says of itself.
+
+        Raises:
+            ClosedError: if the model is not launched.
+        """
+        return self._here().manifest
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs of the first variant, in order."""
+        return self._here().loaded[0].variant.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs of the first variant, in order."""
+        return self._here().loaded[0].variant.outputs
+
+    def summary(self) -> str:
+        """Return a description of the model for people."""
+        return summary(self._here().manifest)
+
+    def stats(self) -> ModelStats:
+        """Return a snapshot of the counters, over all event loops and threads."""
+        ports = list(self._ports)
+        lag, completed = sum(port.lag_sum_ns for port in ports), sum(p.completed for p in ports)
+        return ModelStats(
+            submitted=sum(port.submitted for port in ports),
+            completed=completed,
+            failed=sum(port.failed for port in ports),
+            cancelled=sum(port.cancelled for port in ports),
+            expired=sum(port.expired for port in ports),
+            abandoned=sum(port.abandoned for port in ports),
+            in_flight=sum(port.in_flight for port in ports),
+            waiting=sum(len(port.waiters) for port in ports),
+            max_inflight=self._credits(),
+            lag_mean_ns=lag / completed if completed else 0.0,
+            lag_max_ns=max((port.lag_max_ns for port in ports), default=0),
+        )
+
+    def set_profile(self, on: bool) -> None:
+        """Switch per-layer times on, from zero, or off. Costs nothing while off."""
+        self._here().set_profile(on)
+
+    def layer_times(self) -> list[LayerTime]:
+        """Return the time of each NPU layer since profiling was switched on."""
+        return self._here().layer_times()
+
+    # ---- for the faces
+
+    def _here(self) -> Resident:
+        if self._resident is None or self._shut:
+            state = "closed" if self._shut else "not launched"
+            raise ClosedError(f"the model is {state}", path=str(self._path))
+        return self._resident
+
+    def _credits(self) -> int:
+        if self._max_inflight is not None:
+            return self._max_inflight
+        if self._resident is None:
+            return _MIN_CREDITS
+        info = self._resident.device.info
+        contexts = self._config.get_activation_slots()
+        if contexts <= 0:
+            contexts = info.clusters * info.local_cores
+        return max(_MIN_CREDITS, 2 * contexts)
+
+    def _settle_in(self, resident: Resident) -> None:
+        """Take a loaded model over, or give it back when this one was closed meanwhile."""
+        with self._lock:
+            if self._resident is not None or self._shut:
+                resident.unload()
+                raise ClosedError("the model was launched or closed before", path=str(self._path))
+            self._resident = resident
+
+    def _prepare(
+        self,
+        arrays: list[Array],
+        out: Sequence[Array] | None,
+        cache_size: int,
+        params: object,
+        deadline: float | None,
+        priority: int,
+    ) -> Prepared:
+        """Check a call and find its plan. Converts nothing: arrays must not need a cast.
+
+        Raises:
+            ShapeError: if the arrays fit no variant.
+            DeadlineError: if the deadline is not in the future.
+            UnsupportedError: if it asks for a KV cache.
+        """
+        if cache_size or params:
+            raise UnsupportedError("the model has no KV cache: leave cache_size and params out")
+        deadline_ns = 0 if deadline is None else _absolute(deadline)
+        given = None if out is None else list(out)
+        for loaded in self._here().loaded:
+            if loaded.direct is not None:
+                plan = loaded.direct.plan(arrays, given)
+                if plan is not None:
+                    return Prepared(loaded, arrays, given, plan, plan.match, deadline_ns, priority)
+            else:
+                found = _shapes.match(loaded.variant.inputs, [array.shape for array in arrays])
+                if found is not None:
+                    return Prepared(loaded, arrays, given, None, found, deadline_ns, priority)
+        raise ShapeError(self._mismatch(arrays))
+
+    def _mismatch(self, arrays: Sequence[Array]) -> str:
+        got = ", ".join(f"{array.dtype} {array.shape}" for array in arrays) or "nothing"
+        wanted = " | ".join(_shapes.describe(one.variant.inputs) for one in self._here().loaded)
+        return f"the arrays do not fit the model: expected {wanted}; got {got}"
+
+    def _single(self, bundle: Bundle, deadline_ns: int) -> Call:
+        """Return a request that computes and transfers nothing."""
+        return Call(
+            bundle.handle, _NO_TRANSFER, [], None, deadline_ns, 0, flags=_binding.COMPUTE_ONLY
+        )
+
+    def _in_flight(self) -> int:
+        return sum(port.in_flight for port in list(self._ports))
+
+
+def convert(arrays: list[Array]) -> list[Array]:
+    """Return arrays that the device can read; copies those whose dtype it cannot."""
+    return [cast(array) if needs_cast(array) else array for array in arrays]
+
+
+def converts_large(arrays: Iterable[Array]) -> bool:
+    """Return whether converting is too much work for an event loop."""
+    return any(array.nbytes > LARGE_BYTES and needs_cast(array) for array in arrays)
+
+
+def _absolute(deadline: float) -> int:
+    if math.isnan(deadline):
+        raise InvalidError("the deadline is not a number")
+    if deadline <= 0:
+        raise DeadlineError(f"the deadline was {-deadline:g} s ago: nothing was submitted")
+    return time.monotonic_ns() + int(min(deadline, 1e9) * 1e9)
+
+
+def finish_outputs(prepared: Prepared, values: dict[str, Array]) -> list[Array]:
+    """Return the outputs of a model with several segments, in user order.
+
+    Args:
+        prepared: the call.
+        values: all values, each (items, *ONNX shape).
+
+    Raises:
+        ShapeError: if the caller's ``out`` does not fit.
+    """
+    made: list[Array] = []
+    for spec in prepared.loaded.variant.outputs:
+        value = from_onnx(spec, prepared.match, values[spec.name])
+        made.append(np.asarray(value, dtype=np.float32))
+    if prepared.out is None:
+        return made
+    for array, value in zip(prepared.out, made, strict=True):
+        array[...] = value
+    return prepared.out
+
+
+def check_staged_out(prepared: Prepared) -> None:
+    """Check the caller's ``out`` of a model with several segments.
+
+    Raises:
+        ShapeError: if it does not fit.
+    """
+    if prepared.out is None:
+        return
+    specs = prepared.loaded.variant.outputs
+    if len(prepared.out) != len(specs):
+        raise ShapeError(f"out must hold {len(specs)} arrays, got {len(prepared.out)}")
+    for spec, array in zip(specs, prepared.out, strict=True):
+        shape = _shapes.output_shape(spec, prepared.match)
+        if array.shape != shape or array.dtype != np.float32:
+            raise ShapeError(
+                f"out for {spec.name!r} must be float32 {shape}, got {array.dtype} {array.shape}"
+            )

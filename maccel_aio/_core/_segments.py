@@ -1,0 +1,173 @@
+"""Models of several segments: NPU programs and CPU graphs, one after the other.
+
+Between segments a value is an array (items, *ONNX shape). Each request holds one credit of its
+model from its first segment to its last; its NPU segments take slots of the ring on top.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from maccel_aio._core import _arrays
+from maccel_aio._core._async_job import Job
+from maccel_aio._core._base_model import check_staged_out, finish_outputs
+from maccel_aio._core._port import Call
+from maccel_aio._core._types import CancelOutcome, JobState
+from maccel_aio._typing import override
+from maccel_aio.errors import InferenceError, InvalidError, MaccelError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from maccel_aio._core._base_model import Prepared
+    from maccel_aio._core._resident import Stage
+    from maccel_aio._typing import Array
+
+
+def first_values(prepared: Prepared) -> dict[str, Array]:
+    """Return the inputs of a call as values between segments: views, nothing is copied.
+
+    Raises:
+        ShapeError: if the caller's ``out`` does not fit.
+        UnsupportedError: if the inputs are int8.
+    """
+    check_staged_out(prepared)
+    values: dict[str, Array] = {}
+    for spec, array in zip(prepared.loaded.variant.inputs, prepared.arrays, strict=True):
+        if array.dtype.name == "int8":
+            raise UnsupportedError("quantised inputs need a model without CPU segments")
+        leads = _arrays.input_leads(spec, prepared.match)
+        values[spec.name] = _arrays.to_onnx(spec, prepared.match, array, leads)
+    return values
+
+
+def stage_call(stage: Stage, values: dict[str, Array], prepared: Prepared) -> Call:
+    """Return the native request of one NPU segment."""
+    bundle, planner = stage.bundle, stage.planner
+    if bundle is None or planner is None:
+        raise InvalidError(f"segment {stage.segment.name} does not run on the NPU")
+    arrays = _arrays.align(
+        [values[port.name] for port in stage.segment.inputs], prepared.match.items
+    )
+    plan = planner.plan(arrays, None)
+    if plan is None:
+        raise InferenceError(f"segment {stage.segment.name} got values of unexpected shapes")
+    if plan.needs_copy:
+        arrays = plan.copy(arrays)
+    return Call(bundle.handle, plan, arrays, None, prepared.deadline_ns, prepared.priority)
+
+
+def keep(stage: Stage, made: list[Array], values: dict[str, Array]) -> None:
+    """Add what a segment made to the values."""
+    for port, array in zip(stage.segment.outputs, made, strict=True):
+        values[port.name] = array
+
+
+async def run_segments(
+    prepared: Prepared, on_npu: Callable[[Call], Awaitable[list[Array]]]
+) -> list[Array]:
+    """Run all segments of a call.
+
+    Args:
+        prepared: the call.
+        on_npu: runs one native request.
+
+    Returns:
+        The outputs in user order.
+    """
+    values = first_values(prepared)
+    for stage in prepared.loaded.stages:
+        if stage.cpu is not None:
+            made = await anyio.to_thread.run_sync(stage.cpu.run, values)
+        else:
+            made = await on_npu(stage_call(stage, values, prepared))
+        keep(stage, made, values)
+    return finish_outputs(prepared, values)
+
+
+class SegmentedJob(Job):
+    """A job of a model with several segments, carried by a task in the background."""
+
+    __slots__ = ("_failure", "_scope")
+
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401 - as the base class
+        super().__init__(*args)
+        self._failure: MaccelError | None = None
+        self._scope = anyio.CancelScope()
+
+    @override
+    def error(self) -> MaccelError:
+        """Return the error of a job that failed or was cancelled."""
+        return self._failure if self._failure is not None else super().error()
+
+    @override
+    def cancel(self) -> CancelOutcome:
+        """Stop between or within segments; what runs on the device is abandoned."""
+        if self.done():
+            return CancelOutcome.DONE
+        self.state = JobState.CANCELLED
+        self._scope.cancel()
+        self._port.wake(self)
+        return CancelOutcome.ABANDONED
+
+    async def carry(
+        self, prepared: Prepared, on_npu: Callable[[Call], Awaitable[list[Array]]]
+    ) -> None:
+        """Run the segments in the background and settle the job. Never raises."""
+        with self._scope:
+            await self.carry_here(prepared, on_npu)
+
+    async def carry_here(
+        self, prepared: Prepared, on_npu: Callable[[Call], Awaitable[list[Array]]]
+    ) -> None:
+        """Run the segments in the calling task and settle the job. Raises only cancellation."""
+        outputs: list[Array] | None = None
+        try:
+            outputs = await run_segments(prepared, on_npu)
+        except MaccelError as problem:
+            self._failure = problem
+        except Exception as problem:  # noqa: BLE001 - the job's owner must learn of it
+            self._failure = InferenceError(f"a segment failed: {problem!r}")
+            self._failure.__cause__ = problem
+        finally:
+            self.close(outputs)
+
+    def close(self, outputs: list[Array] | None) -> None:
+        """Settle with outputs, or as failed or cancelled."""
+        if self.state is JobState.QUEUED:
+            self._outputs = outputs
+            if outputs is not None:
+                self.state = JobState.DONE
+            else:
+                cancelled = self._failure is None
+                self.state = JobState.CANCELLED if cancelled else JobState.FAILED
+        status = {JobState.DONE: 0, JobState.CANCELLED: -6}.get(self.state, -15)
+        if self._failure is not None:
+            status = self._failure.code
+        self._port.settled(self, status)
+
+
+class Credits:
+    """Stands in for a ring where only credits are counted. One thread."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.starved: list[object] = []
+        self._slot = object()
+
+    def take(self) -> object:
+        """Take a credit: the port's own limit is the bound."""
+        return self._slot
+
+    def give_back(self, slot: object) -> None:
+        """Return a credit."""
+        del slot
+
+    def feed(self) -> None:
+        """Nobody starves here."""
+
+    def jobs(self) -> list[object]:
+        """Return nothing: jobs of several segments are cancelled through their tasks."""
+        return []

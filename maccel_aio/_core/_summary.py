@@ -1,0 +1,66 @@
+"""A model's manifest as text for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from maccel_aio._core._manifest import Manifest
+    from maccel_aio._core._types import TensorSpec
+
+
+def summary(manifest: Manifest) -> str:
+    """Return a description of a model: tensors, segments, and its layers as a table."""
+    lines = [
+        f"model     {manifest.name}",
+        f"target    {manifest.profile} ({', '.join(manifest.core_modes)})",
+    ]
+    for number, variant in enumerate(manifest.variants):
+        if len(manifest.variants) > 1:
+            lines.append(f"variant   {number}")
+        lines += _tensors("input ", variant.inputs)
+        lines += _tensors("output", variant.outputs)
+        for segment in variant.segments:
+            reason = f": {segment.reason}" if segment.reason else ""
+            lines.append(f"segment   {segment.name} on {segment.kind.upper()}{reason}")
+    if manifest.layers:
+        lines += ["", *_layers(manifest)]
+    return "\n".join(lines)
+
+
+def _tensors(label: str, specs: Iterable[TensorSpec]) -> list[str]:
+    return [
+        f"{label}    {spec.name}: {spec.dtype} {list(spec.shape)} {spec.layout}, "
+        f"device {spec.device_dtype} scale {spec.scale:g} zero {spec.zero_point}"
+        + (", fused preprocessing" if spec.preprocess else "")
+        for spec in specs
+    ]
+
+
+def _layers(manifest: Manifest) -> list[str]:
+    head = ("#", "layer", "operator", "runs on", "precision", "output", "MMAC", "SQNR dB")
+    rows = [
+        (
+            str(layer.number),
+            layer.name,
+            layer.op,
+            layer.segment,
+            layer.precision,
+            "x".join(map(str, layer.output_shape)),
+            f"{layer.macs / 1e6:.2f}",
+            "" if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}",
+        )
+        for layer in manifest.layers
+    ]
+    total = sum(layer.macs for layer in manifest.layers)
+    return [*_table([head, *rows]), f"total {total / 1e6:.2f} MMAC in {len(rows)} layers"]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
