@@ -1,10 +1,14 @@
-"""Sphinx configuration: furo and MyST, built with -n -W, so that a dangling reference is an error."""
+"""Sphinx configuration: furo and MyST, built with -n -W: a dangling reference is an error."""
 
-from importlib.metadata import version as installed_version
+import tomllib
+from pathlib import Path
 
 project = "maccel_aio"
 author = "the maccel_aio developers"
-version = release = installed_version("maccel-aio")
+metadata = tomllib.loads(
+    (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+)
+version = release = metadata["project"]["version"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
