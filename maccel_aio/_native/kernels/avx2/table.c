@@ -1,12 +1,18 @@
-/* table.c - the avx2 kernels of each opcode, best first. */
-#include "kernels.h"
+/* table.c - the avx2 kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
+#define MX_GENERIC_ISA "avx2"
+#include "../generic/generic.h"
+#include "table.h"
 
 const mx_kernel *const *mx_kernels_avx2(int op) {
+  static const mx_kernel *const conv[] = {&mx_conv_s16_avx2, &mx_generic_conv, NULL};
+  static const mx_kernel *const dwconv[] = {&mx_dwconv_s16_avx2, &mx_generic_dwconv, NULL};
   switch (op) {
-    default: return NULL;
+    case MX_OP_CONV: return conv;
+    case MX_OP_DWCONV: return dwconv;
+    default: return mx_generic_kernels(op);
   }
 }
 
-static void upload(const mx_transfer *t) { mx_transfer_scalar.upload(t); }
-static void download(const mx_transfer *t) { mx_transfer_scalar.download(t); }
+static void upload(const mx_transfer *t) { mx_generic_transfer.upload(t); }
+static void download(const mx_transfer *t) { mx_generic_transfer.download(t); }
 const mx_transfer_kernels mx_transfer_avx2 = {upload, download};

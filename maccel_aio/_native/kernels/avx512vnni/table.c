@@ -4,8 +4,8 @@
 #include "table.h"
 
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
-  static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx512vnni, &mx_generic_conv, NULL};
-  static const mx_kernel *const dwconv[] = {&mx_dwconv_avx512vnni, &mx_generic_dwconv, NULL};
+  static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx512vnni, NULL}; /* the others: avx2 */
+  static const mx_kernel *const dwconv[] = {&mx_dwconv_avx512vnni, NULL};
   switch (op) {
     case MX_OP_CONV:
     case MX_OP_CONVDYN: return conv;
