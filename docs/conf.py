@@ -25,7 +25,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
-# Names of other libraries are not resolved: the build needs no network. Our own public names must be.
+# Names of other libraries are not resolved: the build needs no network. Our own must be.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!maccel_aio).*"),
     ("py:.*", r"maccel_aio\.(_|.*\._).*"),
