@@ -10,7 +10,14 @@ from typing import Any as _Any
 from maccel_aio._core._accelerator import Accelerator as Accelerator
 from maccel_aio._core._accelerator import load as load
 from maccel_aio._core._async_job import Job as Job
+from maccel_aio._core._binding import DeviceInfo as DeviceInfo
+from maccel_aio._core._binding import isa as isa
 from maccel_aio._core._config import ModelConfig as ModelConfig
+from maccel_aio._core._file import read_manifest as read_manifest
+from maccel_aio._core._manifest import Layer as Layer
+from maccel_aio._core._manifest import Manifest as Manifest
+from maccel_aio._core._manifest import Segment as Segment
+from maccel_aio._core._manifest import Variant as Variant
 from maccel_aio._core._model import Model as Model
 from maccel_aio._core._stream import Stream as Stream
 from maccel_aio._core._types import CancelOutcome as CancelOutcome

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
-from maccel_aio._core import _device
+from maccel_aio._core import _binding, _device
 from maccel_aio._core._model import Model
 from maccel_aio._core._resident import Resident
 from maccel_aio._core._threads import Opening, shielded
@@ -59,6 +59,15 @@ class BaseAccelerator:
     def name(self) -> str:
         """The device's canonical name; as requested until it is open."""
         return self._requested if self._device is None else self._device.info.name
+
+    @property
+    def info(self) -> _binding.DeviceInfo:
+        """What the device says of itself: its kind, its cores, how many of them run at one time.
+
+        Raises:
+            ClosedError: if the accelerator is not open.
+        """
+        return self._here().info
 
     @property
     def cores(self) -> tuple[CoreId, ...]:
