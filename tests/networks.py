@@ -41,7 +41,9 @@ class Builder:
         pads = [kernel // 2] * 4
         return self.node("Conv", x, weight, self.weight(channels[1]), pads=pads, **attributes)
 
-    def model(self, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]) -> Any:
+    def model(
+        self, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]
+    ) -> onnx.ModelProto:
         """Return the checked model."""
 
         def values(ports: dict[str, tuple[int, ...]]) -> list[onnx.ValueInfoProto]:
@@ -53,7 +55,9 @@ class Builder:
         graph = helper.make_graph(
             self.nodes, "network", values(inputs), values(outputs), self.weights
         )
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        made: onnx.ModelProto = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+        )
         onnx.checker.check_model(made, full_check=True)
         return made
 
