@@ -3,7 +3,7 @@
 usage: python tools/fuzz_corpus.py MODEL.mxq ...
 
 A file is a seed of the container fuzzer, and each of its programs one of the program fuzzer: the
-size of the program, the program, its constants. Large ones are left out: a fuzzer wants small seeds.
+size of the program, the program, its constants. Large ones are left out: fuzzers want small seeds.
 """
 
 import json
