@@ -46,7 +46,7 @@ def as_floats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(real.transpose(0, 3, 1, 2), np.float32)
 
 
-class Photos(quantization.CalibrationDataReader):
+class Photos(quantization.CalibrationDataReader):  # type: ignore[misc]
     """Feeds the photos to onnxruntime's quantiser."""
 
     def __init__(self, floats: NDArray[np.float32]) -> None:

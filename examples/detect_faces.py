@@ -29,4 +29,5 @@ async def main(model_path: str, picture: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:4])
+    model, picture, target = sys.argv[1:4]
+    anyio.run(main, model, picture, target)

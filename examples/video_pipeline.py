@@ -6,47 +6,46 @@ python examples/video_pipeline.py centerface.mxq VIDEO annotated.mp4
 
 import sys
 import time
-from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import av
+import numpy as np
 from PIL import Image
 
 import maccel_aio
 from maccel_aio.zoo import centerface, drawing
 
-
-async def read(container: av.container.InputContainer) -> AsyncIterator[Image.Image]:
-    """Decode in a worker thread: the event loop never waits for the codec."""
-    frames = container.decode(video=0)
-    while (frame := await anyio.to_thread.run_sync(next, frames, None)) is not None:
-        yield Image.fromarray(frame.to_ndarray(format="rgb24"))
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 async def main(model_path: str, source: str, target: str) -> None:
     async with maccel_aio.load(model_path) as model:
         height, width = model.inputs[0].shape[-2:]
 
-        def prepare(image: Image.Image) -> object:
+        def prepare(frame: av.VideoFrame) -> Pixels:
+            """Decoded frame to model input: runs in worker threads, several at a time."""
+            image = Image.fromarray(frame.to_ndarray(format="rgb24"))
             return centerface.prepare(image, height, width)[0]
 
         with av.open(source) as reader, av.open(target, "w") as writer:
-            video = writer.add_stream("libx264", rate=reader.streams.video[0].average_rate)
-            video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+            track = writer.add_stream("libx264", rate=reader.streams.video[0].average_rate)
+            track.width, track.height, track.pix_fmt = width, height, "yuv420p"
 
-            def draw(image: Image.Image, faces: list[centerface.Face]) -> None:
-                marked = drawing.draw_faces(centerface.prepare(image, height, width)[0], faces)
-                writer.mux(video.encode(av.VideoFrame.from_ndarray(marked, format="rgb24")))
+            def write(frame: av.VideoFrame, faces: list[centerface.Face]) -> None:
+                drawn = drawing.draw_faces(prepare(frame), faces)
+                writer.mux(track.encode(av.VideoFrame.from_ndarray(drawn, format="rgb24")))
 
             began, count = time.perf_counter(), 0
-            async with model.stream(read(reader), prepare=prepare, order="submit") as stream:
-                async for item in stream:
+            async with model.stream(reader.decode(video=0), prepare=prepare) as results:
+                async for item in results:
                     faces = centerface.decode(item.outputs)
-                    await anyio.to_thread.run_sync(draw, item.value, faces)
+                    await anyio.to_thread.run_sync(write, item.value, faces)
                     count += 1
-            writer.mux(video.encode())
-            print(f"{count} frames, {count / (time.perf_counter() - began):.1f} per second")
+            writer.mux(track.encode())
+            print(f"{count} frames, {count / (time.perf_counter() - began):.1f} a second")
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:4])
+    model, source, target = sys.argv[1:4]
+    anyio.run(main, model, source, target)

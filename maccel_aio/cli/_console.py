@@ -133,12 +133,13 @@ class RichConsole(Console):
 
     @override
     def fields(self, values: Mapping[str, Cell]) -> None:
+        from rich.padding import Padding
         from rich.table import Table
 
-        grid = Table.grid(padding=(0, 2, 0, 2))
+        grid = Table.grid(padding=(0, 2))
         for name, value in values.items():
             grid.add_row(f"[dim]{self._styled(name)}[/]", self._styled(value))
-        self._out.print(grid)
+        self._out.print(Padding(grid, (0, 0, 0, 2)))
 
     @override
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:

@@ -13,7 +13,7 @@ from maccel_aio.cli._video import VideoReader, VideoWriter
 from maccel_aio.zoo import centerface, drawing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ async def annotate_video(
 
     began, before = time.perf_counter(), accelerator.stats()
     with reader, writer:
-        async with model.stream(_frames(reader), prepare=prepare, order="submit") as stream:
+        async with model.stream(reader, prepare=prepare, order="submit") as stream:
             async for item in stream:
                 faces = centerface.decode(item.outputs)
                 await anyio.to_thread.run_sync(draw, item.value, faces, item.index)
@@ -85,12 +85,6 @@ async def annotate_video(
         await anyio.to_thread.run_sync(_save_stills, strip, target.with_suffix(".png"))
     room = seconds * 1e9 * accelerator.info.workers
     return VideoReport(count, found, seconds, (after.busy_ns - before.busy_ns) / room, writer.codec)
-
-
-async def _frames(reader: VideoReader) -> AsyncIterator[NDArray[np.uint8]]:
-    """Decode in a worker thread, so that the event loop never waits for the codec."""
-    while (frame := await anyio.to_thread.run_sync(reader.read)) is not None:
-        yield frame
 
 
 def _save_stills(strip: Image.Image, target: Path) -> None:

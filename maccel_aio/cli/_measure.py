@@ -41,7 +41,8 @@ class Figures:
         latencies_s: every request of the rounds with one in flight.
         throughput: inferences a second with `depth` in flight.
         busy_share: how much of the cores' time went into work, 0..1, during the same.
-        speedrun: inferences a second with `depth` in flight and no transfers.
+        speedrun: inferences a second that the cores compute with `depth` in flight, if nothing
+            but computing took time.
         peer_s: the median latency of the peer, where there is one.
     """
 
@@ -131,13 +132,20 @@ class Bench:
     async def _infer(self, worker: int) -> None:
         await self._model.infer(self._inputs[worker])
 
-    async def _speedrun(self, _worker: int) -> None:
-        await self._model.infer_speedrun()
+    async def _speedrun(self) -> float:
+        """Return how many inferences a second all cores together could compute."""
+        computing: list[float] = []
+
+        async def once(_worker: int) -> None:
+            computing.append(await self._model.speedrun(1))
+
+        await for_seconds(self._seconds, self._depth, once)
+        cores = min(self._depth, self._accelerator.info.workers)
+        return cores / statistics.mean(computing)
 
     async def warm_up(self) -> None:
         """Run what the rounds run, briefly, so that the first round is like the others."""
         await for_seconds(self._seconds / 10, self._depth, self._infer)
-        await for_seconds(self._seconds / 10, self._depth, self._speedrun)
         if self._peer is not None:
             await anyio.to_thread.run_sync(self._run_peer, self._seconds / 10)
 
@@ -153,8 +161,7 @@ class Bench:
         room = (time.perf_counter_ns() - began) * self._accelerator.info.workers
         figures.throughput.append(rate)
         figures.busy_share.append(busy / room)
-        _, rate = await for_seconds(self._seconds, self._depth, self._speedrun)
-        figures.speedrun.append(rate)
+        figures.speedrun.append(await self._speedrun())
         if self._peer is not None:
             latency = await anyio.to_thread.run_sync(self._run_peer, self._seconds)
             figures.peer_s.append(latency)

@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bench",
         help="measure latency, throughput and efficiency of a .mxq file",
         description="Latency is one request at a time; throughput keeps DEPTH in flight; the speed "
-        "run computes without transfers, and efficiency is throughput as a share of it.",
+        "run counts computing alone, and efficiency is throughput as a share of it.",
     )
     parser.add_argument("model", type=Path, help="a compiled model (.mxq)")
     parser.add_argument("--device", default="auto", help="as for Accelerator (default: auto)")

@@ -29,7 +29,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     import maccel_aio
 
     found = anyio.run(_find, args.names or list(_ALWAYS))
-    processor = maccel_aio.processor()
+    active, detected = maccel_aio.isa()
     columns = [
         Column("device"),
         Column("what"),
@@ -48,8 +48,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         for info in found
     ]
     console.table(columns, rows)
-    console.fields({"instruction set": processor.isa, "detected": processor.detected})
-    console.result({"devices": [info._asdict() for info in found]})
+    console.fields({"instruction set": f"{active} (the processor has {detected})"})
+    devices = [info._asdict() for info in found]
+    console.result({"devices": devices, "isa": active, "detected_isa": detected})
     return 0
 
 

@@ -12,8 +12,8 @@ from maccel_aio.cli.compile import show
 if TYPE_CHECKING:
     import argparse
 
-    from maccel_aio import CompileReport
     from maccel_aio.cli._console import Cell, Console
+    from maccel_aio.compiler.report import CompileReport
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

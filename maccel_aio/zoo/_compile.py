@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
-    from maccel_aio import CompileReport
+    from maccel_aio.compiler.report import CompileReport
 
 
 class _Recipe(NamedTuple):
@@ -75,7 +75,7 @@ def compile_model(
     if height < 1 or width < 1 or height % recipe.step or width % recipe.step:
         raise ZooError(f"{name}: {height}x{width} are not multiples of {recipe.step}")
     with _pictures(recipe) as folder:
-        return maccel_aio.compile(
+        report: CompileReport = maccel_aio.compile(
             get(name),
             out,
             calibration=folder,
@@ -83,6 +83,7 @@ def compile_model(
             preprocess=recipe.preprocess,
             progress=progress,
         )
+    return report
 
 
 @contextmanager

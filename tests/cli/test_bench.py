@@ -1,0 +1,63 @@
+"""``maccel-aio bench``: it runs, and its figures hang together."""
+
+import json
+
+import onnx
+import pytest
+
+import maccel_aio
+from maccel_aio.cli import main
+from tests import networks
+
+FAST = ["--seconds", "0.05", "--rounds", "2"]
+
+
+def test_the_figures_are_printed(classifier, capsys):
+    assert main(["bench", str(classifier), *FAST]) == 0
+    out = capsys.readouterr().out
+    for word in ("latency p50", "latency p99", "throughput", "speed run", "efficiency"):
+        assert word in out
+
+
+def test_json_has_every_figure(classifier, capsys):
+    assert main(["bench", str(classifier), *FAST, "--depth", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["depth"] == 3
+    assert 0 < found["latency_s"]["p50"] <= found["latency_s"]["p95"] <= found["latency_s"]["p99"]
+    spread = found["throughput_per_s"]
+    assert spread["low"] <= spread["median"] <= spread["high"]
+    assert found["efficiency"] == pytest.approx(
+        spread["median"] / found["speedrun_per_s"]["median"]
+    )
+    assert 0 < found["utilisation"] <= 1.5
+    assert "layers" not in found
+    assert "peer_ratio" not in found
+
+
+def test_layers_add_up(classifier, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["bench", str(classifier), *FAST, "--layers", "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    names = [layer.name for layer in maccel_aio.read_manifest(classifier).layers]
+    assert layers
+    assert {layer["name"] for layer in layers} <= set(names)
+    assert all(layer["calls"] > 0 for layer in layers)
+    assert main(["bench", str(classifier), *FAST, "--layers"]) == 0
+    out = capsys.readouterr().out
+    assert all(layer["name"] in out for layer in layers)
+
+
+def test_a_peer_is_measured_beside(classifier, tmp_path, capsys):
+    path = tmp_path / "network.onnx"
+    onnx.save(networks.classifier(), path)
+    assert main(["bench", str(classifier), *FAST, "--peer", str(path)]) == 0
+    assert "onnxruntime p50" in capsys.readouterr().out
+    assert main(["bench", str(classifier), *FAST, "--peer", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["peer_latency_s"]["low"] > 0
+    assert found["peer_ratio"]["low"] <= found["peer_ratio"]["high"]
+
+
+def test_the_null_device_shows_what_the_library_itself_costs(classifier, capsys):
+    assert main(["bench", str(classifier), *FAST, "--device", "null", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["device"] == "null:0"
