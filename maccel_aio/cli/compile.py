@@ -104,14 +104,14 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
     import maccel_aio
 
-    with console.progress(f"compile {args.model.name}", 1.0) as task:
+    with console.progress(f"compile {args.model.name}") as task:
         report = maccel_aio.compile(
             args.model,
             args.output,
             calibration=args.calibration,
             shapes=shapes,
             preprocess=preprocess,
-            progress=lambda step, share: task.update(share, 1.0, step),
+            progress=lambda step, done, total: task.update(done, total, step),
         )
     show(report, console)
     return 0

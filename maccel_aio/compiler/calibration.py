@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from maccel_aio.errors import InvalidError
+
+_ROW_ELEMENTS = 8192
 
 Feed = Mapping[str, NDArray[Any]]
 
@@ -27,12 +29,14 @@ class TensorStats:
         minimum: per sample and channel, f32 ``[samples, c]``.
         maximum: likewise.
         mean: likewise; of all elements of the channel.
+        rows: per sample, a few positions ``[k, c]`` at even distances; empty unless asked for.
     """
 
     axis: int
     minimum: list[NDArray[np.float32]] = field(default_factory=list)
     maximum: list[NDArray[np.float32]] = field(default_factory=list)
     mean: list[NDArray[np.float32]] = field(default_factory=list)
+    rows: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, value: NDArray[Any]) -> None:
         """Count one sample of this tensor."""
@@ -41,6 +45,13 @@ class TensorStats:
         self.maximum.append(np.atleast_1d(value.max(axis=others)).astype(np.float32))
         mean = value.mean(axis=others, dtype=np.float64)
         self.mean.append(np.atleast_1d(mean).astype(np.float32))
+
+    def keep_rows(self, value: NDArray[Any]) -> None:
+        """Keep some positions of one sample, about `_ROW_ELEMENTS` numbers."""
+        table = np.moveaxis(value, self.axis, -1).reshape(-1, value.shape[self.axis])
+        count = min(len(table), max(16, _ROW_ELEMENTS // table.shape[1]))
+        chosen = np.linspace(0, len(table) - 1, count).astype(np.intp)
+        self.rows.append(table[chosen].astype(np.float32))
 
     @property
     def low(self) -> float:
@@ -119,6 +130,7 @@ def collect(
     samples: Iterable[Feed],
     *,
     axes: Mapping[str, int] | None = None,
+    rows: Collection[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, TensorStats]:
     """Return statistics of every float tensor of `tapped`.
@@ -129,6 +141,7 @@ def collect(
         tapped: the model.
         samples: feeds in the model's ONNX shapes.
         axes: channel axis where it is not `default_axis`.
+        rows: tensors of which `TensorStats.rows` are kept.
         progress: called with the number of samples done, after each.
 
     Raises:
@@ -144,6 +157,8 @@ def collect(
             if name not in stats:
                 stats[name] = TensorStats(axes.get(name, default_axis(value.ndim)))
             stats[name].add(value)
+            if name in rows:
+                stats[name].keep_rows(value)
         done += 1
         if progress is not None:
             progress(done)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maccel_aio.compiler.calibration import TappedModel, collect
+from maccel_aio.compiler.equalise import equalise, find_links
 from maccel_aio.compiler.inputs import CalibrationSet, image_geometry, load_calibration
 from maccel_aio.compiler.ir import Graph, TensorQuant
 from maccel_aio.compiler.preprocess import Preprocess
@@ -18,6 +19,10 @@ from maccel_aio.compiler.ranges import pixel_u8
 from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from maccel_aio.compiler.calibration import TensorStats
+    from maccel_aio.compiler.equalise import Link
     from maccel_aio.compiler.inputs import Source
     from maccel_aio.compiler.precision import OnNpu
     from maccel_aio.compiler.qdq import GivenScales
@@ -35,11 +40,14 @@ class NumericResult:
     Attributes:
         samples: the calibration samples; None where the model brought its own scales.
         preprocess: per input, how pixels become values.
+        scaled: per tensor whose channels were scaled, f64 ``[c]``: the graph holds the value of
+            the float model over this.
         seconds: time of the steps.
     """
 
     samples: CalibrationSet | None
     preprocess: dict[str, Preprocess]
+    scaled: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -116,25 +124,35 @@ def quantise_graph(
     began = time.perf_counter()
     how = preprocess_by_input(graph, preprocess)
     fixed = {name: TensorQuant("u8", *pixel_u8(one)) for name, one in how.items()}
-    samples, stats = None, {}
-    if calibration is not None:
-        samples = open_samples(graph, calibration, how)
-        total = len(samples)
-
-        def report(done: int) -> None:
-            if progress is not None:
-                progress(done, total)
-
-        stats = collect(
-            TappedModel(graph.model, list(graph.tensors)),
-            samples,
-            axes=_axes(graph),
-            progress=report,
-        )
+    options = options or QuantizeOptions()
+    links = []
+    if options.equalise and given is None:
+        links = find_links(graph, on_npu, options.precision)
+    samples = None if calibration is None else open_samples(graph, calibration, how)
+    stats = {} if samples is None else _observe(graph, samples, links, progress)
     calibrated = time.perf_counter()
+    scaled = {} if samples is None else equalise(graph, links, stats, samples.originals)
     quantise(graph, stats, on_npu=on_npu, fixed=fixed, given=given, options=options)
     seconds = {"calibrate": calibrated - began, "quantise": time.perf_counter() - calibrated}
-    return NumericResult(samples, how, seconds)
+    return NumericResult(samples, how, scaled, seconds)
+
+
+def _observe(
+    graph: Graph, samples: CalibrationSet, links: list[Link], progress: Progress | None
+) -> dict[str, TensorStats]:
+    total = len(samples)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    return collect(
+        TappedModel(graph.model, list(graph.tensors)),
+        samples,
+        axes=_axes(graph),
+        rows={link.tensor for link in links},
+        progress=report,
+    )
 
 
 def open_samples(

@@ -42,11 +42,13 @@ class QuantizeOptions:
         precision: what may leave 8 bits.
         bias_correction: whether rounding errors of weights are taken out of the biases.
         depthwise_bits: of the weights of depthwise convolutions, 8 or 16.
+        equalise: whether channels are scaled before quantisation, see `equalise`.
     """
 
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
     bias_correction: bool = True
     depthwise_bits: int = 8
+    equalise: bool = True
 
 
 def quantise(
