@@ -15,6 +15,7 @@ from onnx import numpy_helper, shape_inference
 
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
+from maccel_aio.compiler.qdq import has_pairs, remove_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,8 +50,12 @@ def import_model(
     _check_opset(proto)
     _drop_initializer_inputs(proto)
     symbolic = bind_shapes(proto, shapes or {})
+    given = None
+    if has_pairs(proto):
+        proto, given = remove_pairs(proto)
     proto = infer(_simplify(proto) if simplify else proto)
     graph = to_graph(proto, name or stem or proto.graph.name or "model")
+    graph.given_scales = given
     graph.source_sha256 = digest
     graph.symbolic_batch = symbolic
     return graph

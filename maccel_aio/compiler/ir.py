@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
     import onnx
 
+    from maccel_aio.compiler.qdq import GivenScales
+
 __all__ = [
     "FLOAT",
     "Activation",
@@ -220,6 +222,7 @@ class Graph:
         model: the simplified float ONNX model with the same tensor names.
         source_sha256: hex digest of the model as it was given.
         symbolic_batch: inputs whose leading dimension was symbolic and is now 1.
+        given_scales: what a quantised model prescribes; None for float models.
     """
 
     name: str
@@ -230,6 +233,7 @@ class Graph:
     model: onnx.ModelProto
     source_sha256: str = ""
     symbolic_batch: frozenset[str] = frozenset()
+    given_scales: GivenScales | None = None
 
     def tensor(self, name: str) -> Tensor:
         """Return the tensor called `name`.

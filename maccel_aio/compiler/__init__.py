@@ -1,0 +1,271 @@
+"""The compiler: ONNX models to ``.mxq`` files. Needs the extra ``compiler``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from maccel_aio.compiler import container, manifest
+from maccel_aio.compiler.importer import ModelLike, import_model
+from maccel_aio.compiler.ir import CompileError, Graph
+from maccel_aio.compiler.isa import Section
+from maccel_aio.compiler.lower import Lowered, lower_bundle
+from maccel_aio.compiler.numeric import NumericResult, quantise_graph
+from maccel_aio.compiler.onnxgraph import extract
+from maccel_aio.compiler.partition import Segment, partition
+from maccel_aio.compiler.passes import run_passes
+from maccel_aio.compiler.precision import macs
+from maccel_aio.compiler.program import encode
+from maccel_aio.compiler.quantize import QuantizeOptions
+from maccel_aio.compiler.report import CompileReport, LayerReport
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from maccel_aio.compiler.inputs import Source
+    from maccel_aio.compiler.numeric import PreprocessLike
+    from maccel_aio.compiler.preprocess import Preprocess
+
+    Progress = Callable[[str, int, int], None]
+
+__all__ = ["CompileError", "CompileReport", "QuantizeOptions", "compile"]
+
+Precision = Literal["int8", "float32"]
+
+
+@dataclass
+class _Clock:
+    """Times the steps of one compilation and reports them."""
+
+    progress: Progress | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def tell(self, step: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(step, done, total)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self.tell(name, 0, 1)
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+        self.tell(name, 1, 1)
+
+
+def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each stand alone
+    model: ModelLike,
+    out: str | os.PathLike[str],
+    *,
+    calibration: Source | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+    precision: Precision = "int8",
+    simplify: bool = True,
+    quantize: QuantizeOptions | None = None,
+) -> CompileReport:
+    """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
+
+    Args:
+        model: path, bytes or ``onnx.ModelProto``; float, or quantised with QDQ pairs.
+        out: the file to write; replaced at once when everything is done.
+        calibration: samples that show the ranges of all tensors: ``{input: float array with a
+            leading sample axis}``, an array, a directory of pictures, or a ``.npz`` file. May be
+            left out for QDQ models and with ``precision="float32"``.
+        shapes: fixed shapes of inputs by name; they win over what the model says.
+        preprocess: how uint8 pixels become model inputs: ``mean``, ``std``, ``channels``; for all
+            image inputs, or by input name.
+        name: of the model in the file; the file name without suffix when left out.
+        progress: called with the step's name, the work done and the work in all.
+        precision: ``"float32"`` computes everything in float.
+        simplify: run onnxslim first.
+        quantize: how to quantise; the defaults are the measured ones.
+
+    Returns:
+        What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
+        says why.
+
+    Raises:
+        CompileError: the model cannot be read, or a shape or the calibration is missing.
+        InvalidError: the calibration data or the preprocessing does not fit.
+        FileNotFoundError: the model or the calibration data does not exist.
+    """
+    if precision not in ("int8", "float32"):
+        raise CompileError(f"precision {precision!r}: it is 'int8' or 'float32'")
+    clock = _Clock(progress)
+    with clock.step("import"):
+        graph = import_model(model, shapes=shapes, name=name, simplify=simplify)
+        run_passes(graph)
+        segments = _checked(graph, partition(graph))
+    numbers = _numbers(graph, calibration, preprocess, precision, quantize, clock)
+    with clock.step("lower"):
+        built = _build(graph, segments, numbers, precision)
+        written = container.write(out, built.data)
+    return _report(graph, built, numbers, str(written), clock)
+
+
+def _checked(graph: Graph, segments: list[Segment]) -> list[Segment]:
+    made = {name for segment in segments for name in segment.outputs}
+    missing = [name for name in graph.outputs if name not in made]
+    if missing:
+        raise CompileError(f"output {missing[0]!r} does not depend on any input")
+    for segment in segments:
+        for name in (*segment.inputs, *segment.outputs):
+            if graph.tensors[name].shape is None:
+                raise CompileError(f"{name!r} has no static shape: it cannot leave {segment.name}")
+    return segments
+
+
+def _numbers(
+    graph: Graph,
+    calibration: Source | None,
+    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None,
+    precision: Precision,
+    options: QuantizeOptions | None,
+    clock: _Clock,
+) -> NumericResult:
+    if precision == "float32":
+        return NumericResult(None, {})
+    given = graph.given_scales
+    if calibration is None and given is None and any(not n.reason for n in graph.nodes):
+        raise CompileError(
+            "int8 needs calibration data (pictures, arrays or .npz), or precision='float32'"
+        )
+    numbers = quantise_graph(
+        graph,
+        calibration,
+        on_npu=lambda node: not node.reason,
+        preprocess=preprocess,
+        given=given,
+        options=options,
+        progress=lambda done, total: clock.tell("calibrate", done, total),
+    )
+    clock.seconds.update(numbers.seconds)
+    return numbers
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A finished file and what the report needs of it."""
+
+    data: bytes
+    rows: list[LayerReport]
+    arena_bytes: int
+
+
+def _build(
+    graph: Graph, segments: list[Segment], numbers: NumericResult, precision: Precision
+) -> _Built:
+    order = [node for segment in segments for node in _current(graph, segment).nodes]
+    layers = {id(node): row for row, node in enumerate(order)}
+    tables = {
+        name: pixel_table(graph, name, how)
+        for name, how in numbers.preprocess.items()
+        if graph.tensors[name].storage.dtype == "u8"
+    }
+    lowered = [_lower(graph, segment, layers, tables) for segment in segments]
+    pairs = [(_current(graph, s), done) for s, done in zip(segments, lowered, strict=True)]
+    rows = manifest.layer_rows(graph, pairs)
+    sections: list[tuple[Section, bytes]] = []
+    placed = [_place(graph, segment, done, len(rows), sections) for segment, done in pairs]
+    samples = numbers.samples
+    provenance = manifest.Provenance(
+        f"maccel-aio {_version()}",
+        {"precision": precision},
+        {"samples": 0 if samples is None else len(samples)},
+    )
+    head = manifest.build(graph, placed, rows, numbers.preprocess, provenance)
+    data = container.pack([(Section.MANIFEST, head), *sections])
+    arena = max((done.arena_bytes for done in lowered if done is not None), default=0)
+    return _Built(data, rows, arena)
+
+
+def _current(graph: Graph, segment: Segment) -> Segment:
+    """Return the segment with the nodes that quantisation put between its own (copies)."""
+    if not segment.on_npu:
+        return segment
+    known = {id(node) for node in segment.nodes}
+    read = {name for node in segment.nodes for name in node.inputs}
+    missing = read - set(segment.inputs)
+    missing -= {out for node in segment.nodes for out in node.outputs}
+    nodes = [n for n in graph.nodes if id(n) in known or n.output in missing]
+    return Segment(segment.name, True, tuple(nodes), segment.inputs, segment.outputs)
+
+
+def _lower(
+    graph: Graph,
+    segment: Segment,
+    layers: Mapping[int, int],
+    tables: Mapping[str, np.ndarray[Any, Any]],
+) -> Lowered | None:
+    if not segment.on_npu:
+        return None
+    current = _current(graph, segment)
+    return lower_bundle(
+        graph, current.nodes, current.inputs, current.outputs, layers=layers, tables=tables
+    )
+
+
+def _place(
+    graph: Graph,
+    segment: Segment,
+    lowered: Lowered | None,
+    num_layers: int,
+    sections: list[tuple[Section, bytes]],
+) -> manifest.Placed:
+    first = len(sections) + 1  # the manifest is section 0
+    if lowered is None:
+        constants = {n: t.const for n, t in graph.tensors.items() if t.const is not None}
+        part = extract(
+            graph.model,
+            [graph.tensors[name] for name in segment.inputs],
+            [graph.tensors[name] for name in segment.outputs],
+            constants,
+        )
+        sections.append((Section.ONNX, part.SerializeToString(deterministic=True)))
+        return manifest.Placed(segment, None, (first,))
+    work = sum(macs(graph, node) for node in segment.nodes)
+    program, constants_data = encode(lowered, num_layers, work)
+    sections += [(Section.PROGRAM, program), (Section.CONSTS, constants_data)]
+    return manifest.Placed(segment, lowered, (first, first + 1))
+
+
+def pixel_table(graph: Graph, name: str, how: Preprocess) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return u8 [C][256]: the device code of every pixel value of every channel."""
+    quant = graph.tensors[name].storage
+    pixels = np.arange(256, dtype=np.float64)[None, :]
+    mean = np.asarray(how.mean, np.float64)[:, None]
+    std = np.asarray(how.std, np.float64)[:, None]
+    codes = np.rint((pixels - mean) / std / quant.scale) + quant.zero
+    table: np.ndarray[Any, np.dtype[np.uint8]] = np.clip(codes, 0, 255).astype(np.uint8)
+    return table
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("maccel-aio")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def _report(
+    graph: Graph, built: _Built, numbers: NumericResult, path: str, clock: _Clock
+) -> CompileReport:
+    samples = numbers.samples
+    return CompileReport(
+        name=graph.name,
+        path=path,
+        layers=tuple(built.rows),
+        file_bytes=len(built.data),
+        arena_bytes=built.arena_bytes,
+        samples=0 if samples is None else len(samples),
+        seconds=dict(clock.seconds),
+    )

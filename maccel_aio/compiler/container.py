@@ -1,0 +1,64 @@
+"""Writes the ``.mxq`` container: header, section table with digests, aligned sections."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maccel_aio.compiler import isa
+from maccel_aio.compiler.planner import align
+from maccel_aio.errors import CompileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def pack(sections: Sequence[tuple[isa.Section, bytes]]) -> bytes:
+    """Return a whole file; equal sections give equal bytes.
+
+    Raises:
+        CompileError: there are too many sections.
+    """
+    if len(sections) > isa.MAX_SECTIONS:
+        raise CompileError(f"{len(sections)} sections, {isa.MAX_SECTIONS} is the limit")
+    table = np.zeros(len(sections), isa.SECTION)
+    offset = align(isa.FILE_HEADER.itemsize + table.nbytes)
+    parts: list[bytes] = []
+    for entry, (kind, data) in zip(table, sections, strict=True):
+        entry["type"], entry["offset"], entry["size"] = kind, offset, len(data)
+        entry["sha256"] = np.void(hashlib.sha256(data).digest())
+        padding = align(len(data)) - len(data)
+        parts += [data, bytes(padding)]
+        offset += len(data) + padding
+    header = np.zeros((), isa.FILE_HEADER)
+    header["magic"], header["version"] = isa.MAGIC, isa.VERSION
+    header["section_count"], header["section_bytes"] = len(sections), isa.SECTION.itemsize
+    header["file_bytes"], header["table_offset"] = offset, isa.FILE_HEADER.itemsize
+    head = header.tobytes() + table.tobytes()
+    return b"".join([head, bytes(align(len(head)) - len(head)), *parts])
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write `data` to `path`, at once or not at all.
+
+    Raises:
+        OSError: the folder is missing or cannot be written.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target

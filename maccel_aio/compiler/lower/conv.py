@@ -1,0 +1,263 @@
+"""Conv, ConvTranspose and Linear: CONV, DWCONV and CONVF instructions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maccel_aio.compiler.ir import CompileError
+from maccel_aio.compiler.isa import Op
+from maccel_aio.compiler.lower.context import as_image
+from maccel_aio.compiler.lower.emit import code_range, epilogue, residual_flag
+from maccel_aio.compiler.lower.phases import Phase, phases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from maccel_aio.compiler.ir import Activation, Array, Node
+    from maccel_aio.compiler.lower.context import Context
+    from maccel_aio.compiler.view import View
+
+
+@dataclass(frozen=True)
+class Window:
+    """The sliding window of one instruction; pads are top, left, bottom, right."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+
+    def ints(self) -> dict[int, int]:
+        """Return integer slots 0 to 9."""
+        values = (*self.kernel, *self.strides, *self.pads, *self.dilations)
+        return dict(enumerate(values))
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What one convolution instruction sums up.
+
+    Attributes:
+        weights: [O, kh, kw, I/group], integers or float32.
+        bias: real-valued for float sums, int32 without the zero-point term for integer ones.
+        scale: float64 [O] of integer sums, None for float ones.
+    """
+
+    weights: Array
+    bias: Array
+    scale: Array | None
+    group: int = 1
+
+    def taps(self, rows: Sequence[int], columns: Sequence[int]) -> Sum:
+        """Return the sum over some of the taps."""
+        part = self.weights[:, list(rows)][:, :, list(columns)]
+        return replace(self, weights=np.ascontiguousarray(part))
+
+
+def sum_of(node: Node) -> Sum:
+    """Return the weights of a node: integers if it is quantised, else float32."""
+    group = int(node.attrs.get("group", 1))
+    if node.quant is not None:
+        return Sum(node.quant.weights, node.quant.bias, node.quant.scale, group)
+    if node.weights is None:
+        raise CompileError(f"node {node.name!r} has no weights")
+    kernel = np.ascontiguousarray(node.weights.kernel.transpose(0, 2, 3, 1))
+    return Sum(kernel, node.weights.bias, None, group)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Physical [n, h, w, c] views of one instruction."""
+
+    x: View
+    out: View
+    residual: View | None = None
+    second: View | None = None
+
+
+def emit_conv(
+    ctx: Context, places: Places, total: Sum, window: Window, act: Activation | None, after: bool
+) -> None:
+    """Emit one CONV, DWCONV or CONVF.
+
+    Args:
+        ctx: the bundle.
+        places: input, output, residual, second output.
+        total: weights.
+        window: the sliding window.
+        act: activation.
+        after: the residual is added after the activation.
+    """
+    out, second, residual = places.out, places.second, places.residual
+    keep = (residual is not None and after) or (second is not None and second.is_float)
+    tail = epilogue(out, act, keep_clamp=keep, fold=total.scale is not None)
+    depthwise = total.group == places.x.dims[3] == out.dims[3] and total.group > 1
+    ints = {**window.ints(), 10: total.group, **tail.ints}
+    floats = dict(tail.floats)
+    consts = dict(tail.consts)
+    if residual is not None:
+        floats[2] = residual.scale * tail.unit
+    if second is not None:
+        ints[14], ints[15] = code_range(second, act, use_act=not keep)
+        carried = out.scale if not out.is_float else 1.0
+        floats[4] = carried / second.scale
+    op = Op.CONVF
+    if total.scale is None:
+        consts[0], consts[1] = total.weights.astype(np.float32), total.bias.astype(np.float32)
+    else:
+        op = Op.DWCONV if depthwise else Op.CONV
+        weights = total.weights
+        sums = weights.astype(np.int64).sum(axis=(1, 2, 3))
+        bias = total.bias.astype(np.int64) - places.x.zero * sums
+        consts[0] = (
+            np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0)) if depthwise else weights
+        )
+        consts[1] = np.clip(bias, -(2**31), 2**31 - 1).astype(np.int32)
+        consts[2] = (total.scale * tail.unit).astype(np.float32)
+    outputs = [out] if second is None else [out, second]
+    ctx.emitter.emit(
+        op,
+        [places.x, residual],
+        outputs,
+        consts=consts,
+        ints=ints,
+        floats=floats,
+        flags=residual_flag(after and residual is not None),
+    )
+
+
+def _second(ctx: Context, node: Node) -> View | None:
+    """Return where a second copy of the output goes, if a reader wants another format."""
+    copy = ctx.copies.get(node.output)
+    if copy is None:
+        return None
+    ctx.done.add(copy.output)
+    return ctx.write(copy.output)
+
+
+def _input(ctx: Context, node: Node, total: Sum) -> View:
+    view = ctx.view(node.inputs[0])
+    return view if total.scale is not None else ctx.as_float(view)
+
+
+def _residual(ctx: Context, node: Node) -> View | None:
+    return None if node.residual is None else ctx.image(ctx.view(node.residual.tensor))
+
+
+def conv(ctx: Context, node: Node) -> None:
+    """Lower Conv."""
+    total = sum_of(node)
+    window = Window(
+        node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"], node.attrs["dilations"]
+    )
+    border = ctx.bordered.get(node.inputs[0])
+    if border is not None and border[1] == window.pads:
+        source = border[0]
+        window = replace(window, pads=(0, 0, 0, 0))
+    else:
+        source = _input(ctx, node, total)
+    x, residual, second = ctx.image(source), _residual(ctx, node), _second(ctx, node)
+    out = as_image(ctx.write(node.output))
+    places = Places(x, out, residual, None if second is None else as_image(second))
+    emit_conv(ctx, places, total, window, node.act, _after(node))
+
+
+def _after(node: Node) -> bool:
+    return node.residual is not None and node.residual.after_act
+
+
+def linear(ctx: Context, node: Node) -> None:
+    """Lower Linear: a 1x1 convolution over [1, 1, rows, k]."""
+    total = sum_of(node)
+    x = _rows(ctx, _input(ctx, node, total))
+    residual = None if node.residual is None else _rows(ctx, ctx.view(node.residual.tensor))
+    second = _second(ctx, node)
+    target = ctx.write(node.output)
+    out = _as_rows(target)
+    if out is None or (second is not None and _as_rows(second) is None):
+        raise CompileError(f"node {node.name!r}: the result cannot be written in rows")
+    places = Places(x, out, residual, None if second is None else _as_rows(second))
+    emit_conv(ctx, places, total, Window((1, 1)), node.act, _after(node))
+
+
+def _as_rows(view: View) -> View | None:
+    rows = view.reshape((1, 1, math.prod(view.dims[:-1]), view.dims[-1]))
+    adjacent = rows is not None and (rows.dims[3] == 1 or rows.strides[3] == rows.item)
+    return rows if adjacent else None
+
+
+def _rows(ctx: Context, view: View) -> View:
+    rows = _as_rows(view)
+    if rows is None:
+        packed = ctx.reshaped(view, (math.prod(view.dims),)).reshape(view.dims)
+        rows = None if packed is None else _as_rows(packed)
+    if rows is None:
+        # A repeated or transposed operand: lay it out row by row.
+        rows = _as_rows(ctx.copied(view, view.quant, tuple(range(len(view.dims)))))
+    assert rows is not None
+    return rows
+
+
+def conv_transpose(ctx: Context, node: Node) -> None:
+    """Lower ConvTranspose: one ordinary convolution per phase of the output grid."""
+    total = sum_of(node)
+    x = ctx.image(_input(ctx, node, total))
+    residual, second = _residual(ctx, node), _second(ctx, node)
+    out = as_image(ctx.write(node.output))
+    other = None if second is None else as_image(second)
+    size_in, size_out = (x.dims[1], x.dims[2]), (out.dims[1], out.dims[2])
+    rows, columns = (
+        phases(
+            size_in[d],
+            size_out[d],
+            node.attrs["kernel"][d],
+            node.attrs["strides"][d],
+            node.attrs["dilations"][d],
+            node.attrs["pads"][d],
+        )
+        for d in range(2)
+    )
+    for row in rows:
+        for column in columns:
+            _emit_phase(ctx, node, total, Places(x, out, residual, other), row, column)
+
+
+def _emit_phase(
+    ctx: Context, node: Node, total: Sum, whole: Places, row: Phase, column: Phase
+) -> None:
+    if row.taps and column.taps:
+        part = total.taps(row.taps, column.taps)
+    else:
+        # No tap meets these pixels: a zero weight leaves the bias.
+        part = replace(total, weights=np.zeros_like(total.weights[:, :1, :1]))
+        row, column = row.without_taps(whole.x.dims[1]), column.without_taps(whole.x.dims[2])
+    window = Window(
+        (part.weights.shape[1], part.weights.shape[2]),
+        pads=(row.before, column.before, row.after, column.after),
+        dilations=(row.dilation, column.dilation),
+    )
+    places = Places(
+        _crop(whole.x, row, column),
+        _grid(whole.out, row, column),
+        None if whole.residual is None else _grid(whole.residual, row, column),
+        None if whole.second is None else _grid(whole.second, row, column),
+    )
+    emit_conv(ctx, places, part, window, node.act, _after(node))
+
+
+def _crop(x: View, row: Phase, column: Phase) -> View:
+    return x.slice(
+        (0, row.start, column.start, 0), (x.dims[0], row.size, column.size, x.dims[3]), (1, 1, 1, 1)
+    )
+
+
+def _grid(out: View, row: Phase, column: Phase) -> View:
+    return out.slice(
+        (0, row.offset, column.offset, 0),
+        (out.dims[0], row.count, column.count, out.dims[3]),
+        (1, row.step, column.step, 1),
+    )

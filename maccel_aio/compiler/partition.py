@@ -1,0 +1,101 @@
+"""Cuts a graph into segments that run one after the other: NPU bundles and CPU parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from maccel_aio.compiler.lower import VIEW_OPS
+
+if TYPE_CHECKING:
+    from maccel_aio.compiler.ir import Graph, Node
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Nodes that run together.
+
+    Attributes:
+        on_npu: a bundle of the NPU, else a part for onnxruntime.
+        inputs: activations from outside, in order of first use.
+        outputs: tensors that later segments or the caller want.
+    """
+
+    name: str
+    on_npu: bool
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why a CPU segment is one: the reasons of its nodes."""
+        return "; ".join(dict.fromkeys(node.reason for node in self.nodes if node.reason))
+
+
+def partition(graph: Graph) -> list[Segment]:
+    """Return the segments in the order in which they run.
+
+    Bundles that would only rename dimensions become CPU nodes first: a round trip for nothing.
+    """
+    while True:
+        groups = _schedule(graph)
+        idle = [g for g in groups if not g[0].reason and all(n.op in VIEW_OPS for n in g)]
+        if not idle or all(not g[0].reason for g in groups):
+            break
+        for node in (node for group in idle for node in group):
+            node.reason = f"operator {node.op}: only joins operators on the CPU"
+    return _segments(graph, groups)
+
+
+def _schedule(graph: Graph) -> list[list[Node]]:
+    """Return groups of nodes, each all on one side, as few as a greedy order gives."""
+    waiting = list(graph.nodes)
+    ready = set(graph.inputs) | {n for n, t in graph.tensors.items() if t.const is not None}
+    groups: list[list[Node]] = []
+    side = _first_side(graph, ready)
+    while waiting:
+        taken, waiting = _take(waiting, ready, side)
+        if taken:
+            groups.append(taken)
+        side = not side
+    return groups
+
+
+def _first_side(graph: Graph, ready: set[str]) -> bool:
+    """Return whether to start on the NPU: where the first node that can run belongs."""
+    for node in graph.nodes:
+        if all(name in ready for name in node.inputs if name):
+            return not node.reason
+    return True
+
+
+def _take(waiting: list[Node], ready: set[str], npu: bool) -> tuple[list[Node], list[Node]]:
+    taken: list[Node] = []
+    rest: list[Node] = []
+    for node in waiting:
+        runnable = all(name in ready for name in node.inputs if name)
+        if runnable and bool(node.reason) != npu:
+            taken.append(node)
+            ready.update(out for out in node.outputs if out)
+        else:
+            rest.append(node)
+    return taken, rest
+
+
+def _segments(graph: Graph, groups: list[list[Node]]) -> list[Segment]:
+    segments: list[Segment] = []
+    counts = {True: 0, False: 0}
+    for index, group in enumerate(groups):
+        npu = not group[0].reason
+        made = {out for node in group for out in node.outputs if out}
+        read = [name for node in group for name in graph.activations(node)]
+        inputs = tuple(name for name in dict.fromkeys(read) if name not in made)
+        later = {name for other in groups[index + 1 :] for n in other for name in n.inputs}
+        wanted = later | set(graph.outputs)
+        order = [out for node in group for out in node.outputs if out in wanted]
+        outputs = tuple(dict.fromkeys(order))
+        name = f"{'npu' if npu else 'cpu'}{counts[npu]}"
+        counts[npu] += 1
+        segments.append(Segment(name, npu, tuple(group), inputs, outputs))
+    return segments
