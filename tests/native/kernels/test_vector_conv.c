@@ -42,6 +42,14 @@ static void channels(vt_case *c, int *in, int *out, int depthwise) {
   out[3] = groups * PICK(1, 3, 8, 10, 16, 24, 32, 40, 48, 64, 80, 112, 128, 144, vt_range(1, 200));
 }
 
+static void float_constants(vt_case *c, const int *in, const int *out) {
+  const int32_t *i = c->insn.i;
+  const int narrow = vt_chance(40), o = out[3];
+  vt_constant(c, 0, narrow ? MACCEL_S8 : MACCEL_F32, (int[]){o, i[0], i[1], in[3] / i[10]}, 4);
+  if (vt_chance(60)) vt_constant(c, 1, MACCEL_F32, &o, 1);
+  if (narrow || vt_chance(50)) vt_constant(c, 2, MACCEL_F32, &o, 1);
+}
+
 static void constants(vt_case *c, const int *in, const int *out, int depthwise) {
   const int32_t *i = c->insn.i;
   const int wide = c->task.in[0].dtype == MACCEL_S16, groups = depthwise ? 1 : i[10];
@@ -83,7 +91,8 @@ static void epilogue(vt_case *c, const int *out, int linear) {
 
 static void random_case(vt_case *c, int op) {
   int in[4], out[4];
-  const int depthwise = op == MX_OP_DWCONV, linear = op != MX_OP_CONVDYN && vt_chance(60);
+  const int depthwise = op == MX_OP_DWCONV, floating = op == MX_OP_CONVF;
+  const int linear = !floating && op != MX_OP_CONVDYN && vt_chance(60);
   vt_begin(c, op);
   c->insn.i[10] = 1, c->insn.f[3] = 1.0f;
   geometry(c, in, out, depthwise);
@@ -92,21 +101,23 @@ static void random_case(vt_case *c, int op) {
     memcpy(c->insn.i, (int32_t[]){1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1}, 11 * sizeof(int32_t));
     in[1] = out[1] = 1, out[2] = in[2];
   }
-  vt_image(c, &c->task.in[0], &c->in[0], op == MX_OP_CONVDYN || vt_chance(85) ? MACCEL_U8 : MACCEL_S16, in, 1);
+  vt_image(c, &c->task.in[0], &c->in[0], floating ? MACCEL_F32 : op == MX_OP_CONVDYN || vt_chance(85) ? MACCEL_U8 : MACCEL_S16, in, 1);
   vt_image(c, &c->task.out[0], &c->out[0], linear ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), out, 1);
   c->insn.in[0] = 0, c->insn.out[0] = 0;
   quantised(&c->task.in[0]), quantised(&c->task.out[0]);
-  constants(c, in, out, depthwise);
+  if (floating) float_constants(c, in, out);
+  else constants(c, in, out, depthwise);
   epilogue(c, out, linear);
   if (op == MX_OP_CONVDYN) {
     vt_image(c, &c->task.in[2], &c->in[2], MACCEL_F32, (int[]){in[0], 1, in[2], 1}, 0);
     c->insn.in[2] = 2;
     if (vt_chance(70)) vt_constant(c, 5, MACCEL_F32, &out[3], 1);
   }
-  const size_t bytes = (size_t)in[3] * 2 + 64;
+  const size_t bytes = (size_t)in[3] * 4 + 64;
   c->zero_row = (uint8_t *)vt_alloc(bytes);
   for (size_t k = 0; k < bytes; k++) {
     if (c->task.in[0].dtype == MACCEL_U8) c->zero_row[k] = (uint8_t)c->task.in[0].zero;
+    else if (floating) c->zero_row[k] = 0;
     else if (k % 2 == 0) memcpy(c->zero_row + k, &(int16_t){(int16_t)c->task.in[0].zero}, 2);
   }
   c->task.zero_row = c->zero_row, c->task.zero_row_bytes = bytes;
@@ -133,11 +144,11 @@ static int check_level(const mx_kernel *const *kernels, const mx_kernel *referen
 
 int main(int argc, char **argv) {
   const int rounds = argc > 1 ? atoi(argv[1]) : 400, isa = (int)mx_isa_detected();
-  const int ops[] = {MX_OP_CONV, MX_OP_CONV, MX_OP_DWCONV, MX_OP_CONVDYN};
+  const int ops[] = {MX_OP_CONV, MX_OP_CONV, MX_OP_DWCONV, MX_OP_CONVDYN, MX_OP_CONVF};
   int ran = 0;
   if (isa < MX_ISA_AVX2) return 77;
   for (int k = 0; k < rounds; k++) {
-    const int op = ops[k % 4], parts = vt_chance(50) ? 1 : vt_range(2, 5);
+    const int op = ops[k % 5], parts = vt_chance(50) ? 1 : vt_range(2, 5);
     vt_case c;
     random_case(&c, op);
     const mx_kernel *reference = mx_kernels_scalar(op)[0];

@@ -6,5 +6,6 @@
 
 extern const mx_kernel mx_conv_s16_avx2;
 extern const mx_kernel mx_dwconv_s16_avx2;
+extern const mx_kernel mx_convf_avx2;
 
 #endif

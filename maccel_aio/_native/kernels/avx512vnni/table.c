@@ -6,10 +6,12 @@
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx512vnni, NULL}; /* the others: avx2 */
   static const mx_kernel *const dwconv[] = {&mx_dwconv_avx512vnni, NULL};
+  static const mx_kernel *const convf[] = {&mx_convf_avx512vnni, &mx_generic_convf, NULL};
   switch (op) {
     case MX_OP_CONV:
     case MX_OP_CONVDYN: return conv;
     case MX_OP_DWCONV: return dwconv;
+    case MX_OP_CONVF: return convf;
     default: return mx_generic_kernels(op);
   }
 }
