@@ -1,6 +1,7 @@
 /* table.c - the avx2 kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
 #define MX_GENERIC_ISA "avx2"
 #include "../generic/generic.h"
+#include "../vector/transfer.h"
 #include "table.h"
 
 const mx_kernel *const *mx_kernels_avx2(int op) {
@@ -15,6 +16,4 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
   }
 }
 
-static void upload(const mx_transfer *t) { mx_generic_transfer.upload(t); }
-static void download(const mx_transfer *t) { mx_generic_transfer.download(t); }
-const mx_transfer_kernels mx_transfer_avx2 = {upload, download};
+const mx_transfer_kernels mx_transfer_avx2 = {vector_upload, vector_download};

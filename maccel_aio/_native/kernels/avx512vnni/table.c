@@ -1,6 +1,7 @@
 /* table.c - the avx512vnni kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
 #define MX_GENERIC_ISA "avx512vnni"
 #include "../generic/generic.h"
+#include "../vector/transfer.h"
 #include "table.h"
 
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
@@ -16,6 +17,4 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   }
 }
 
-static void upload(const mx_transfer *t) { mx_generic_transfer.upload(t); }
-static void download(const mx_transfer *t) { mx_generic_transfer.download(t); }
-const mx_transfer_kernels mx_transfer_avx512vnni = {upload, download};
+const mx_transfer_kernels mx_transfer_avx512vnni = {vector_upload, vector_download};
