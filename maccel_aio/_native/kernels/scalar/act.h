@@ -5,30 +5,30 @@
 #include "fmath.h"
 #include "mxq.h"
 
-static inline float mx_clampf(float v, float lo, float hi) {
+MX_FLAT float mx_clampf(float v, float lo, float hi) {
   v = v > lo ? v : lo;
   return v < hi ? v : hi;
 }
 
-static inline float mx_floor(float v) {
+MX_FLAT float mx_floor(float v) {
   const float r = mx_rint(v);
   return r > v ? r - 1.0f : r;
 }
 
-static inline float mx_ceil(float v) {
+MX_FLAT float mx_ceil(float v) {
   const float r = mx_rint(v);
   return r < v ? r + 1.0f : r;
 }
 
-static inline float mx_gelu_erf(float v) { return (v * 0.5f) * (1.0f + mx_erf(v / 1.41421356f)); }
+MX_FLAT float mx_gelu_erf(float v) { return (v * 0.5f) * (1.0f + mx_erf(v / 1.41421356f)); }
 
-static inline float mx_gelu_tanh(float v) {
+MX_FLAT float mx_gelu_tanh(float v) {
   const float cube = ((v * v) * v) * 0.044715f;
   return (v * 0.5f) * (1.0f + mx_tanh((v + cube) * 0.79788456f));
 }
 
 /* max(v, 0) + log(1 + u) with u = exp(-|v|); the quotient restores the bits that 1 + u drops. */
-static inline float mx_softplus(float v) {
+MX_FLAT float mx_softplus(float v) {
   const float u = mx_exp(-mx_fabs(v));
   const float w = 1.0f + u;
   const float d = w - 1.0f;
@@ -37,14 +37,14 @@ static inline float mx_softplus(float v) {
 }
 
 /* v * tanh(softplus(v)) = v * n / (n + 2), n = e (e + 2), e = exp(v) */
-static inline float mx_mish(float v) {
+MX_FLAT float mx_mish(float v) {
   const float e = mx_exp(v > 20.0f ? 20.0f : v);
   const float n = e * (e + 2.0f);
   return v > 20.0f ? v : v * (n / (n + 2.0f));
 }
 
 /* One element; `slope` is used by PRELU alone. Strips of elements: mx_strip_act() in generic/strip.h. */
-static inline float mx_act(int act, float v, float a, float b, float slope) {
+MX_FLAT float mx_act(int act, float v, float a, float b, float slope) {
   switch (act) {
     case MX_ACT_CLAMP: return mx_clampf(v, a, b);
     case MX_ACT_LEAKY: return v < 0.0f ? v * a : v;

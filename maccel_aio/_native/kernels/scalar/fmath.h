@@ -9,17 +9,17 @@
 
 #include "num.h"
 
-static inline float mx_sqrt(float v) { return __builtin_sqrtf(v); }
+MX_FLAT float mx_sqrt(float v) { return __builtin_sqrtf(v); }
 
-static inline float mx_inf(void) { return mx_from_bits(0x7f800000u); }
-static inline float mx_nan(void) { return mx_from_bits(0x7fc00000u); }
+MX_FLAT float mx_inf(void) { return mx_from_bits(0x7f800000u); }
+MX_FLAT float mx_nan(void) { return mx_from_bits(0x7fc00000u); }
 
 /* 2^k for k in [-126, 127] */
-static inline float mx_exp2i(int32_t k) { return mx_from_bits((uint32_t)(k + 127) << 23); }
+MX_FLAT float mx_exp2i(int32_t k) { return mx_from_bits((uint32_t)(k + 127) << 23); }
 
 /* v = k ln2 + r, |r| <= ln2 / 2; e^r by Cephes expf's polynomial, scaled in two steps so that results below the
  * normal range are rounded once. */
-static inline float mx_exp(float v) {
+MX_FLAT float mx_exp(float v) {
   float x = v > 89.0f ? 89.0f : v;
   x = x < -104.0f ? -104.0f : x;
   x = v == v ? x : 0.0f;
@@ -40,7 +40,7 @@ static inline float mx_exp(float v) {
 }
 
 /* v = 2^k m, m in [sqrt(1/2), sqrt(2)); the polynomial is Cephes logf's. */
-static inline float mx_log(float v) {
+MX_FLAT float mx_log(float v) {
   const int tiny = v < 1.17549435e-38f;
   const float scaled = tiny ? v * 8388608.0f : v;
   const uint32_t u = mx_to_bits(scaled);
@@ -71,9 +71,9 @@ static inline float mx_log(float v) {
   return v == v ? r : v;
 }
 
-static inline float mx_sigmoid(float v) { return 1.0f / (1.0f + mx_exp(-v)); }
+MX_FLAT float mx_sigmoid(float v) { return 1.0f / (1.0f + mx_exp(-v)); }
 
-static inline float mx_tanh(float v) {
+MX_FLAT float mx_tanh(float v) {
   const float a = mx_fabs(v);
   const float s = v * v;
   float p = -5.70498872745e-3f;
@@ -86,7 +86,7 @@ static inline float mx_tanh(float v) {
   return a < 0.625f ? near : far;
 }
 
-static inline float mx_erf(float v) {
+MX_FLAT float mx_erf(float v) {
   const float t = mx_fabs(v);
   const float s = v * v;
   float far = -1.72853470e-5f * t + 3.83197126e-4f;
@@ -109,7 +109,7 @@ static inline float mx_erf(float v) {
 
 /* Reduction in double (pi/2 = 33 bits + rest, so that k times the first is exact) keeps the argument good up to
  * 2^20; beyond 2^29 the quadrant is meaningless and 0 is used. */
-static inline float mx_sin_quadrant(float v, int32_t shift) {
+MX_FLAT float mx_sin_quadrant(float v, int32_t shift) {
   const int usable = mx_fabs(v) < 536870912.0f;
   const double x = usable ? (double)v : 0.0;
   const double magic = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer */
@@ -131,11 +131,11 @@ static inline float mx_sin_quadrant(float v, int32_t shift) {
   return v - v == 0.0f ? r2 : mx_nan();
 }
 
-static inline float mx_sin(float v) { return mx_sin_quadrant(v, 0); }
-static inline float mx_cos(float v) { return mx_sin_quadrant(v, 1); }
+MX_FLAT float mx_sin(float v) { return mx_sin_quadrant(v, 0); }
+MX_FLAT float mx_cos(float v) { return mx_sin_quadrant(v, 1); }
 
 /* log of a positive finite float, in double: m in [sqrt(1/2), sqrt(2)), series of atanh((m-1)/(m+1)). */
-static inline double mx_log_wide(float v) {
+MX_FLAT double mx_log_wide(float v) {
   const int tiny = v < 1.17549435e-38f;
   const uint32_t u = mx_to_bits(tiny ? v * 8388608.0f : v);
   int32_t k = (int32_t)(u >> 23) - 126 - (tiny ? 23 : 0);
@@ -157,7 +157,7 @@ static inline double mx_log_wide(float v) {
   return 2.0 * (s + s * z * p) + (double)k * 0.69314718055994530942;
 }
 
-static inline float mx_exp_wide(double x) {
+MX_FLAT float mx_exp_wide(double x) {
   x = x > 90.0 ? 90.0 : x;
   x = x < -106.0 ? -106.0 : x;
   const double magic = 6755399441055744.0;
@@ -181,7 +181,7 @@ static inline float mx_exp_wide(double x) {
 }
 
 /* a^b with the special cases of C's pow(). */
-static inline float mx_pow(float a, float b) {
+MX_FLAT float mx_pow(float a, float b) {
   const float m = mx_fabs(a);
   const int whole = mx_rint(b) == b;
   const int odd = whole && mx_fabs(b) < 16777216.0f && ((int32_t)b & 1) != 0;

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The elementary functions must end up inside the loops of their callers, or those do not vectorise (10 times slower). */
+#define MX_FLAT static inline __attribute__((always_inline))
+
 static inline float mx_from_bits(uint32_t u) {
   float f;
   memcpy(&f, &u, sizeof f);
