@@ -32,6 +32,7 @@ class Reactor:
         self._ended = threading.Event()
         try:
             loop.watch(self.ring.fd, self.ring.reap, self.dispose)
+            self.ring.reap()  # arms: from now on the first completion makes it readable
         except BaseException:  # a loop that cannot poll: do not keep the ring
             self.ring.dispose()
             raise
