@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio.compiler.isa import CODES, INSN_RES_AFTER_ACT, MAX_RANK, Act, Op
+from maccel_aio.compiler.pointwise import FLOAT_MAX
 from maccel_aio.compiler.view import FOREVER, Buffer, View
 
 if TYPE_CHECKING:
@@ -211,15 +212,15 @@ def epilogue(
     if act is not None and kind is not None and not (kind == "clamp" and limits):
         ints[ACT_SLOT] = Act[kind.upper()]
         factor = unit if kind == "clamp" else 1.0
-        floats[0], floats[1] = _finite(act.a * factor), _finite(act.b * factor)
+        limit = math.inf if kind == "clamp" else FLOAT_MAX  # an open clamp is infinite in mxq.h
+        floats[0], floats[1] = _bounded(act.a * factor, limit), _bounded(act.b * factor, limit)
         if act.slope is not None:
             consts[4] = np.asarray(act.slope, np.float32)
     return Epilogue(unit, ints, floats, consts)
 
 
-def _finite(value: float) -> float:
-    limit = float(np.finfo(np.float32).max)
-    return 0.0 if math.isnan(value) else max(min(value, limit), -limit)
+def _bounded(value: float, limit: float) -> float:
+    return math.copysign(limit, value) if abs(value) >= FLOAT_MAX else value
 
 
 # ---- physical views
