@@ -1,13 +1,17 @@
 """One small model per operator form: name -> (model, output names)."""
 
+# ruff: noqa: E501 - a table: one model a line reads best
+
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tests.compiler.onnx_models import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CASES: dict[str, Callable[[], tuple[Model, list[str]]]] = {}
 
