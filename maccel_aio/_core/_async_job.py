@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from maccel_aio._core._job import BaseJob
 from maccel_aio._core._port import Port
 from maccel_aio._core._types import JobState
+from maccel_aio._typing import override
 from maccel_aio.errors import WrongLoopError
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class LoopPort(Port):
     ) -> None:
         super().__init__(ring, limit, max_waiting, job_type, loop.wake)
         self.loop = loop
+
+    @override
+    def is_gone(self) -> bool:
+        """Return whether its loop has ended and nothing of it runs."""
+        return not self.in_flight and self.loop.is_gone()
 
     def is_usable(self) -> bool:
         """Return whether the calling thread may submit here now."""

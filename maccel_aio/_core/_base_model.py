@@ -84,6 +84,8 @@ class BaseModel:
         self._resident: Resident | None = None
         self._lock = threading.Lock()
         self._ports: list[Port] = []
+        #: Sums over ports whose loop or thread has ended.
+        self._past = ModelStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0)
         self._shut = False
 
     @override
@@ -136,21 +138,9 @@ class BaseModel:
 
     def stats(self) -> ModelStats:
         """Return a snapshot of the counters, over all event loops and threads."""
-        ports = list(self._ports)
-        lag, completed = sum(port.lag_sum_ns for port in ports), sum(p.completed for p in ports)
-        return ModelStats(
-            submitted=sum(port.submitted for port in ports),
-            completed=completed,
-            failed=sum(port.failed for port in ports),
-            cancelled=sum(port.cancelled for port in ports),
-            expired=sum(port.expired for port in ports),
-            abandoned=sum(port.abandoned for port in ports),
-            in_flight=sum(port.in_flight for port in ports),
-            waiting=sum(len(port.waiters) for port in ports),
-            max_inflight=self._credits(),
-            lag_mean_ns=lag / completed if completed else 0.0,
-            lag_max_ns=max((port.lag_max_ns for port in ports), default=0),
-        )
+        with self._lock:
+            ports, past = list(self._ports), self._past
+        return _add_up(ports, past)._replace(max_inflight=self._credits())
 
     def set_profile(self, on: bool) -> None:
         """Switch per-layer times on, from zero, or off. Costs nothing while off."""
@@ -186,6 +176,13 @@ class BaseModel:
                 resident.unload()
                 raise ClosedError("the model was launched or closed before", path=str(self._path))
             self._resident = resident
+
+    def _add_port(self, port: Port) -> None:
+        """Add a port, and count those whose loop or thread has ended as past."""
+        with self._lock:
+            gone = [other for other in self._ports if other.is_gone()]
+            self._past = _add_up(gone, self._past)
+            self._ports = [other for other in self._ports if other not in gone] + [port]
 
     def _prepare(
         self,
@@ -231,6 +228,24 @@ class BaseModel:
 
     def _in_flight(self) -> int:
         return sum(port.in_flight for port in list(self._ports))
+
+
+def _add_up(ports: Sequence[Port], past: ModelStats) -> ModelStats:
+    completed = past.completed + sum(port.completed for port in ports)
+    lag = past.lag_mean_ns * past.completed + sum(port.lag_sum_ns for port in ports)
+    return ModelStats(
+        submitted=past.submitted + sum(port.submitted for port in ports),
+        completed=completed,
+        failed=past.failed + sum(port.failed for port in ports),
+        cancelled=past.cancelled + sum(port.cancelled for port in ports),
+        expired=past.expired + sum(port.expired for port in ports),
+        abandoned=sum(port.abandoned for port in ports),
+        in_flight=sum(port.in_flight for port in ports),
+        waiting=sum(len(port.waiters) for port in ports),
+        max_inflight=0,
+        lag_mean_ns=lag / completed if completed else 0.0,
+        lag_max_ns=max((past.lag_max_ns, *(port.lag_max_ns for port in ports))),
+    )
 
 
 def convert(arrays: list[Array]) -> list[Array]:

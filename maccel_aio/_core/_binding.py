@@ -354,7 +354,12 @@ class Reaper:
             The completions, each as the fields of Completion, and whether it is safe to sleep.
         """
         count = lib.maccel_ring_reap(ring, self._cqes, self._room, self._armed)
-        return _CQE.iter_unpack(self._bytes[: count * _CQE.size]), bool(self._armed[0])
+        return _CQE.iter_unpack(self._bytes[: max(count, 0) * _CQE.size]), bool(self._armed[0])
+
+    def harvest(self, ring: Handle) -> Iterator[tuple[int, int, int, int, int, int]]:
+        """Take what is there without arming: for those who wait in C."""
+        count = lib.maccel_ring_harvest(ring, self._cqes, self._room)
+        return _CQE.iter_unpack(self._bytes[: max(count, 0) * _CQE.size])
 
 
 def open_ring(device: Handle, ring_credits: int) -> Handle:

@@ -79,8 +79,7 @@ class LoopModel(BaseModel):
         if not segmented and resident.loaded[0].direct is None:
             limit = reactor.ring.capacity  # the model's credits are counted by its other port
         made = LoopPort(ring, limit, self._max_waiting, reactor.loop, job_type)
-        with self._lock:
-            self._ports = [p for p in self._ports if not _is_gone(p)] + [made]
+        self._add_port(made)
         return made
 
     def shut_ports(self) -> None:
@@ -193,7 +192,3 @@ class LoopModel(BaseModel):
         port.submitted += 1
         port.loop.spawn(functools.partial(job.carry, prepared, self._on_npu))
         return job
-
-
-def _is_gone(port: object) -> bool:
-    return isinstance(port, LoopPort) and port.loop.is_gone() and not port.in_flight

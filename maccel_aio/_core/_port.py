@@ -91,6 +91,10 @@ class Port:
             f"<Port {state} [{self.in_flight}/{self.limit} in flight, {len(self.waiters)} waiting]>"
         )
 
+    def is_gone(self) -> bool:
+        """Return whether its loop or thread has ended and nothing of it runs."""
+        return False
+
     # ---- credits
 
     def take(self) -> Slot | None:

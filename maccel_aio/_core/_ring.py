@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from maccel_aio._core import _binding, _graveyard
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from maccel_aio._core._arrays import Plan
     from maccel_aio._core._device import NativeDevice
@@ -67,7 +67,7 @@ class Ring:
         self._slots: list[Slot] = []
         self._free: list[Slot] = []
         self._reaper = _binding.Reaper(BUDGET)
-        self._disposed = False
+        self.disposed = False
 
     @property
     def busy(self) -> int:
@@ -146,7 +146,7 @@ class Ring:
 
     def cancel(self, user_data: int) -> int:
         """Try to remove a request: the native status. Any thread."""
-        return _binding.CLOSED if self._disposed else _binding.cancel(self.handle, user_data)
+        return _binding.CLOSED if self.disposed else _binding.cancel(self.handle, user_data)
 
     def reap(self) -> bool:
         """Settle the jobs of all completions that are there, at most BUDGET.
@@ -155,6 +155,16 @@ class Ring:
             Whether it is safe to sleep: False means that more is there and the ring readable.
         """
         completions, armed = self._reaper.reap(self.handle)
+        self._settle(completions)
+        if not armed:
+            _binding.notify(self.handle)
+        return armed
+
+    def harvest(self) -> None:
+        """Settle what is there without arming the descriptor: for those who wait in C."""
+        self._settle(self._reaper.harvest(self.handle))
+
+    def _settle(self, completions: Iterator[tuple[int, int, int, int, int, int]]) -> None:
         now = time.monotonic_ns()
         for user_data, status, _, submitted, started, done in completions:
             slot = self._slots[user_data & _SLOT_MASK]
@@ -168,9 +178,6 @@ class Ring:
                 job.settle(status, (submitted, started, done, now))
             except Exception:  # one request must not take the others of this wake-up with it
                 logger.exception("settling %r failed", job)
-        if not armed:
-            _binding.notify(self.handle)
-        return armed
 
     def wait(self, timeout_ns: int) -> bool:
         """Block until a completion is there. The GIL is released."""
@@ -185,8 +192,8 @@ class Ring:
 
         Never blocks. Its descriptor must be out of every poller.
         """
-        if not self._disposed:
-            self._disposed = True
+        if not self.disposed:
+            self.disposed = True
             if not self.try_dispose():
                 for job in self.jobs():
                     job.orphan()
@@ -210,5 +217,5 @@ class Ring:
                 break
 
     def __del__(self) -> None:
-        if not getattr(self, "_disposed", True):
+        if not getattr(self, "disposed", True):
             self.dispose()

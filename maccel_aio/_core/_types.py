@@ -59,6 +59,10 @@ class CoreId:
         return self.rank < other.rank if isinstance(other, CoreId) else NotImplemented
 
     @override
+    def __repr__(self) -> str:
+        return f"CoreId({self})"
+
+    @override
     def __str__(self) -> str:
         return f"{self.cluster.name}.{self.core.name}"
 

@@ -65,3 +65,12 @@ def current() -> Loop:
     from maccel_aio._core._backends import _asyncio
 
     return _asyncio.AsyncioLoop()
+
+
+def is_running() -> bool:
+    """Return whether an event loop runs in this thread: whoever blocks here blocks it."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001 - fast
+        return True
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_run())

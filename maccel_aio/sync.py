@@ -1,0 +1,408 @@
+"""The blocking twin: the same nouns, the same rules, no event loop.
+
+Each thread has a submission and completion queue of its own and waits in C with the GIL released.
+Everything here may be called from any thread, also while event loops use the same device.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from maccel_aio._core import _blocking
+from maccel_aio._core._accelerator import BaseAccelerator
+from maccel_aio._core._arrays import as_arrays
+from maccel_aio._core._backends import is_running
+from maccel_aio._core._base_model import BaseModel, convert, finish_outputs
+from maccel_aio._core._blocking import Job
+from maccel_aio._core._blocking_stream import BackgroundJob
+from maccel_aio._core._blocking_stream import stream as _stream
+from maccel_aio._core._config import ModelConfig
+from maccel_aio._core._segments import first_values, keep, stage_call
+from maccel_aio._core._types import CloseReport
+from maccel_aio.errors import InvalidError, WaitTimeoutError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from maccel_aio._core._base_model import Prepared
+    from maccel_aio._core._device import DeviceName
+    from maccel_aio._core._port import Call
+    from maccel_aio._core._resident import Resident
+    from maccel_aio._core._types import StreamItem
+    from maccel_aio._typing import Array
+
+T = TypeVar("T")
+
+__all__ = [
+    "Accelerator", "BackgroundJob", "CloseReport", "Job", "Model", "ModelConfig", "load",
+]  # fmt: skip
+
+_FOREVER = 3600.0 * 24
+
+
+class Model(BaseModel):
+    """A model whose calls block the calling thread, and only that one. Any thread.
+
+    Args:
+        path: of the ``.mxq`` file.
+        config: which cores; copied.
+        max_inflight: most requests that one thread may have in flight.
+        cancel_grace: how long a call with ``out=`` that timed out waits for the device, seconds.
+    """
+
+    _warned = False
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: ModelConfig | None = None,
+        *,
+        max_inflight: int | None = None,
+        cancel_grace: float = 1.0,
+    ) -> None:
+        super().__init__(path, config, max_inflight=max_inflight)
+        self._cancel_grace = cancel_grace
+        self._local = threading.local()
+        self._accelerator: Accelerator | None = None
+        self._owns_accelerator = False
+        self._joined: Resident | None = None
+        self._report: CloseReport | None = None
+
+    @classmethod
+    def share(cls, model: BaseModel) -> Self:
+        """Return the blocking twin of a launched model: the same weights, no second load.
+
+        Each of the two must be closed; the last one unloads the model.
+
+        Raises:
+            ClosedError: if the model is closed, or not launched.
+        """
+        resident = model._here().share()  # noqa: SLF001 - the faces are one mechanism
+        twin = cls(model.path, model.config)
+        twin._resident = twin._joined = resident
+        return twin
+
+    # ---- life
+
+    def launch(self, acc: Accelerator) -> None:
+        """Load the model onto an accelerator, which closes it. Blocks.
+
+        Raises:
+            ModelFormatError: if the file is not a sound model.
+            FileNotFoundError: if there is none.
+            ClosedError: if the model was launched before, or it or the accelerator is closed.
+        """
+        self._settle_in(acc.load_resident(self._path, self._config))
+        self._accelerator = acc
+        acc.adopt(self)
+
+    def close(self, drain: float | None = 5.0) -> CloseReport:
+        """Stop admission, cancel what is queued, wait for what runs, and unload. Idempotent.
+
+        Args:
+            drain: longest wait for what runs, seconds; None for no bound.
+        """
+        with self._lock:
+            first, self._shut = not self._shut, True
+        if not first:
+            while self._report is None:
+                time.sleep(0.002)
+            return self._report
+        self._report = self._close(_FOREVER if drain is None else drain)
+        return self._report
+
+    def _close(self, drain: float) -> CloseReport:
+        before = self._in_flight()
+        for port in list(self._ports):
+            port.closed = True
+            port.cancel_queued()
+        limit = time.monotonic() + drain
+        while self._in_flight() and time.monotonic() < limit:
+            for port in list(self._ports):
+                if isinstance(port, _blocking.ThreadPort) and port.in_flight:
+                    port.thread_ring.wait_some(0.01)
+        left = self._in_flight()
+        if self._resident is not None:
+            self._resident.unload()
+        if self._joined is not None:
+            self._joined.device.release(max(limit - time.monotonic(), 0.0))
+        accelerator, self._accelerator = self._accelerator, None
+        if accelerator is not None:
+            accelerator.disown(self)
+            if self._owns_accelerator:
+                accelerator.close(max(limit - time.monotonic(), 0.0))
+        return CloseReport(drained=before - left, abandoned=left, timed_out=left > 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- requests
+
+    def infer(
+        self,
+        x: object,
+        *,
+        out: Sequence[Array] | None = None,
+        cache_size: int = 0,
+        params: object = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        priority: int = 0,
+    ) -> list[Array]:
+        """Run the model once. Arguments, outputs and errors are those of the asynchronous twin.
+
+        Args:
+            x: one array, or a list with one array an input.
+            out: arrays to write the outputs to; default: new ones.
+            cache_size: tokens in the KV cache; only 0 for models without one.
+            params: of a batched language model; only None for others.
+            timeout: longest wait, seconds; the request is cancelled when it runs out.
+            deadline: seconds from now; a request that no core took until then never runs.
+            priority: higher first.
+
+        Raises:
+            WaitTimeoutError: if ``timeout`` ran out.
+            MaccelError: as the asynchronous twin does.
+        """
+        self._warn_in_loop()
+        arrays = convert(as_arrays(x))
+        prepared = self._prepare(arrays, out, cache_size, params, deadline, priority)
+        limit = None if timeout is None else time.monotonic() + timeout
+        if prepared.plan is not None:
+            return self._run(prepared.call(), limit)
+        return self._run_segments(prepared, limit)
+
+    def submit(
+        self,
+        x: object,
+        *,
+        out: Sequence[Array] | None = None,
+        deadline: float | None = None,
+        priority: int = 0,
+        timeout: float | None = None,
+    ) -> Job | BackgroundJob:
+        """Submit and return the job at once; blocks only while no credit is free.
+
+        Args:
+            x: as for ``infer``.
+            out: as for ``infer``.
+            deadline: as for ``infer``.
+            priority: as for ``infer``.
+            timeout: longest wait for a credit, seconds.
+
+        Raises:
+            QueueFullError: if no credit came in time.
+            MaccelError: as ``infer`` does.
+        """
+        prepared = self._prepare(convert(as_arrays(x)), out, 0, None, deadline, priority)
+        limit = None if timeout is None else time.monotonic() + timeout
+        if prepared.plan is not None:
+            return self._port_here().begin(prepared.call(), limit)
+        return BackgroundJob(lambda: self._run_segments(prepared, None))
+
+    def stream(
+        self,
+        source: Iterable[T],
+        *,
+        prepare: Callable[[T], Any] | None = None,
+        finish: Callable[[list[Array]], Any] | None = None,
+        depth: int | None = None,
+        on_error: str = "raise",
+    ) -> Iterator[StreamItem[T]]:
+        """Run the model over a source, pipelined, in its order.
+
+        Args:
+            source: advanced in the calling thread, at most ``depth`` items ahead.
+            prepare: makes the model's input of an item; runs in worker threads.
+            finish: makes ``item.outputs`` of the outputs; runs in worker threads.
+            depth: most items in flight; default: what keeps the device busy.
+            on_error: "raise" the error of an item, or "yield" it as ``item.error``.
+
+        Raises:
+            InvalidError: if an option is not known.
+        """
+        if on_error not in ("raise", "yield") or (depth is not None and depth < 1):
+            raise InvalidError(f"on_error {on_error!r} or depth {depth!r} is not allowed")
+        workers = self._here().device.info.workers
+        return _stream(
+            self.submit, source, prepare, finish, depth or max(4, 2 * workers), on_error == "raise"
+        )
+
+    def speedrun(self, n: int = 10) -> float:
+        """Return the seconds that one inference computes, without transfers: the mean of ``n``."""
+        if n < 1:
+            raise InvalidError(f"n must be at least 1, got {n}")
+        total_ns = 0
+        for stage in self._here().loaded[0].stages:
+            if stage.bundle is None:
+                continue
+            for _ in range(n):
+                job = self._port_here().begin(self._single(stage.bundle, 0), None)
+                job.result()
+                total_ns += job.timing.t_done - job.timing.t_start
+        return total_ns / n / 1e9
+
+    # ---- carrying out
+
+    def _port_here(self) -> _blocking.ThreadPort:
+        port: _blocking.ThreadPort | None = getattr(self._local, "port", None)
+        resident = self._here()
+        if port is None:
+            port = _blocking.ThreadPort(_blocking.ring_here(resident.device), self._credits())
+            self._local.port = port
+            self._add_port(port)
+        return port
+
+    def _run(self, call: Call, limit: float | None) -> list[Array]:
+        port = self._port_here()
+        job = port.begin(call, limit)
+        try:
+            left = None if limit is None else max(limit - time.monotonic(), 0.0)
+            in_time = job.wait(left)
+        except BaseException:  # also KeyboardInterrupt: nothing may run on unseen
+            port.settle_cancelled(job, self._cancel_grace)
+            raise
+        if not in_time:
+            port.settle_cancelled(job, self._cancel_grace)
+            raise WaitTimeoutError("no result in time: the request was cancelled")
+        return job.result()
+
+    def _run_segments(self, prepared: Prepared, limit: float | None) -> list[Array]:
+        values = first_values(prepared)
+        for stage in prepared.loaded.stages:
+            if stage.cpu is not None:
+                made = stage.cpu.run(values)
+            else:
+                made = self._run(stage_call(stage, values, prepared), limit)
+            keep(stage, made, values)
+        return finish_outputs(prepared, values)
+
+    def _warn_in_loop(self) -> None:
+        if not Model._warned and is_running():
+            Model._warned = True
+            warnings.warn(
+                "a blocking call inside a running event loop stops that loop: use "
+                "maccel_aio.Model there",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+class Accelerator(BaseAccelerator):
+    """An accelerator, blocking. Opened at its first use, shared by name in the process.
+
+    Args:
+        device: as for the asynchronous twin.
+        number: of the device, when ``device`` is a bare name.
+    """
+
+    def __init__(self, device: DeviceName = "auto", number: int | None = None) -> None:
+        super().__init__(device, number)
+        self._models: dict[int, Model] = {}
+
+    def open(self) -> None:
+        """Open the device now rather than at its first use.
+
+        Raises:
+            DeviceNotFoundError: if there is none of this name.
+            ClosedError: if the accelerator is closed.
+        """
+        self.open_blocking()
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        config: ModelConfig | None = None,
+        *,
+        max_inflight: int | None = None,
+        cancel_grace: float = 1.0,
+    ) -> Model:
+        """Load a model; use it in ``with`` to close it at the end.
+
+        Raises:
+            ModelFormatError: if the file is not a sound model.
+            FileNotFoundError: if there is none.
+        """
+        model = Model(path, config, max_inflight=max_inflight, cancel_grace=cancel_grace)
+        model.launch(self)
+        return model
+
+    def adopt(self, model: Model) -> None:
+        """Remember a model, to close it with the accelerator."""
+        self._models[id(model)] = model
+
+    def disown(self, model: Model) -> None:
+        """Forget a model that is closed."""
+        self._models.pop(id(model), None)
+
+    def close(self, drain: float | None = 5.0) -> CloseReport:
+        """Close the models, then the device unless another accelerator uses it. Idempotent.
+
+        Args:
+            drain: longest wait for what runs, seconds; None for no bound.
+        """
+        with self._lock:
+            if self._shut:
+                return CloseReport(0, 0, timed_out=False)
+            self._shut = True
+        limit = time.monotonic() + (_FOREVER if drain is None else drain)
+        reports = [
+            model.close(max(limit - time.monotonic(), 0.0)) for model in list(self._models.values())
+        ]
+        stopped = self.release_blocking(max(limit - time.monotonic(), 0.0))
+        abandoned = sum(report.abandoned for report in reports)
+        drained = sum(report.drained for report in reports)
+        return CloseReport(drained, abandoned, timed_out=abandoned > 0 or not stopped)
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def load(
+    path: str | os.PathLike[str],
+    config: ModelConfig | None = None,
+    accelerator: Accelerator | None = None,
+) -> Model:
+    """Load a model in one step. Use it in ``with`` to close it at the end.
+
+    Args:
+        path: of the ``.mxq`` file.
+        config: which cores.
+        accelerator: where to; default: the best there is, closed with the model.
+
+    Raises:
+        ModelFormatError: if the file is not a sound model.
+        FileNotFoundError: if there is none.
+    """
+    if accelerator is not None:
+        return accelerator.load(path, config)
+    made = Accelerator()
+    try:
+        model = made.load(path, config)
+    except BaseException:  # the device must not stay open
+        made.close()
+        raise
+    model._owns_accelerator = True  # noqa: SLF001 - one mechanism
+    return model
