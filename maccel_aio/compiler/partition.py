@@ -37,15 +37,37 @@ def partition(graph: Graph) -> list[Segment]:
     """Return the segments in the order in which they run.
 
     Bundles that would only rename dimensions become CPU nodes first: a round trip for nothing.
+    What comes after a value without static shape joins it, because such a value cannot pass from
+    one segment to the next.
     """
     while True:
         groups = _schedule(graph)
-        idle = [g for g in groups if not g[0].reason and all(n.op in VIEW_OPS for n in g)]
-        if not idle or all(not g[0].reason for g in groups):
-            break
-        for node in (node for group in idle for node in group):
-            node.reason = f"operator {node.op}: only joins operators on the CPU"
-    return _segments(graph, groups)
+        segments = _segments(graph, groups)
+        if not (_drop_idle(groups) or _join_dynamic(graph, segments)):
+            return segments
+
+
+def _drop_idle(groups: list[list[Node]]) -> bool:
+    """Send bundles without work to the CPU, unless there is nothing else; return whether any."""
+    idle = [g for g in groups if not g[0].reason and all(n.op in VIEW_OPS for n in g)]
+    if not idle or all(not g[0].reason for g in groups):
+        return False
+    for node in (node for group in idle for node in group):
+        node.reason = f"operator {node.op}: only joins operators on the CPU"
+    return True
+
+
+def _join_dynamic(graph: Graph, segments: list[Segment]) -> bool:
+    """Send bundles between a value of unknown shape and its readers to the CPU."""
+    for k, segment in enumerate(segments):
+        dynamic = {n for n in segment.outputs if graph.tensors[n].shape is None}
+        last = max((j for j, s in enumerate(segments) if dynamic & set(s.inputs)), default=k)
+        between = [s for s in segments[k + 1 : last] if s.on_npu]
+        for node in (node for s in between for node in s.nodes):
+            node.reason = f"operator {node.op}: between values without a static shape"
+        if between:
+            return True
+    return False
 
 
 def _schedule(graph: Graph) -> list[list[Node]]:

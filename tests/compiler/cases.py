@@ -237,6 +237,12 @@ def _attention() -> tuple[Model, list[str]]:
     return m, [m.add("LayerNormalization", total, m.random(16), m.random(16), axis=-1)]
 
 
+@case("sum_of_three")
+def _sum3() -> tuple[Model, list[str]]:
+    m = Model({"a": (2, 4, 5), "b": (2, 4, 5), "c": (4, 1)})
+    return m, [m.add("Sum", "a", "b", "c"), m.add("Max", "a", "b", "c")]
+
+
 # ---- resize
 def _resize(m: Model, scales: list[float] | None, sizes: list[int] | None, **attrs: Any) -> str:
     empty = m.const(np.zeros(0, np.float32))
@@ -286,4 +292,6 @@ simple("layer_norm_no_bias", (2, 5, 16), lambda m: m.add("LayerNormalization", "
 simple("cpu_middle", IMAGE, lambda m: m.add("Relu", m.conv(m.add("CumSum", m.conv("x", (5, 6, 1, 1)), m.const(2, np.int64)), (4, 5, 1, 1))))  # fmt: skip
 simple("cpu_resize_cubic", IMAGE, lambda m: m.conv(_resize(m, [1, 1, 2, 2], None, mode="cubic"), (4, 6, 1, 1)))  # fmt: skip
 simple("cpu_pad_reflect", IMAGE, lambda m: m.conv(m.add("Pad", "x", m.const([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="reflect"), (4, 6, 3, 3)))  # fmt: skip
+simple("cpu_dynamic_shapes", IMAGE, lambda m: m.add("ReduceSum", m.add("Relu", m.add("Cast", m.add("NonZero", m.conv("x", (5, 6, 1, 1))), to=1)), m.const([1], np.int64)))
+simple("cpu_pool_padding", IMAGE, lambda m: m.add("MaxPool", "x", kernel_shape=[3, 3], dilations=[2, 2], pads=[1, 1, 1, 1]))
 simple("cpu_only", IMAGE, lambda m: m.add("CumSum", "x", m.const(1, np.int64)))

@@ -34,8 +34,10 @@ def pool(graph: Graph, node: Node) -> Node:
     include = bool(node.attrs.get("count_include_pad", 0)) and node.op == "AveragePool"
     if include and grown:
         raise Unsupported("ceil mode with padding counted")
-    if max(pads[0], pads[2]) >= kernel[0] * attrs["dilations"][0] and kernel[0] > 1:
-        raise Unsupported("more padding than kernel")
+    if any(pad >= kernel[k % 2] for k, pad in enumerate(pads)):
+        raise Unsupported("padding of the size of the kernel")
+    if any(pads) and max(attrs["dilations"]) > 1:
+        raise Unsupported("padding with dilation")
     node.attrs = {**attrs, "pads": tuple(pads)}
     if node.op == "AveragePool":
         node.attrs["include_pad"] = include
