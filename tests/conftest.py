@@ -1,18 +1,57 @@
-"""Real models, compiled once per run of the tests."""
+"""Event loops, blocked-loop detection, leak checks; and real models, compiled once per run."""
 
-from collections.abc import Callable
+import gc
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from blockbuster import blockbuster_ctx
 
-from maccel_aio import zoo
+from maccel_aio._core import _device, _graveyard, _guard
+
+sys.path.insert(0, str(Path(__file__).parent / "core"))
 
 Compiled = Callable[..., Path]
+
+LOOPS = [
+    pytest.param(("asyncio", {}), id="asyncio"),
+    pytest.param(("asyncio", {"debug": True}), id="asyncio-debug"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    pytest.param(("trio", {}), id="trio"),
+]
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Run an asynchronous test once in each event loop."""
+    backend: tuple[str, dict[str, Any]] = request.param
+    return backend
+
+
+@pytest.fixture
+def no_blocking_calls() -> Iterator[None]:
+    """Fail a test in which the library blocks the event loop."""
+    with blockbuster_ctx("maccel_aio"):
+        yield
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves a device open, or memory that a device may still write."""
+    yield
+    gc.collect()
+    assert _guard.claims() == 0, "the device still owns arrays of a caller"
+    assert _graveyard.sweep_until_empty(5.0), "something could not be freed"
+    assert not _device.still_open(), "a device was left open"
 
 
 @pytest.fixture(scope="session")
 def zoo_model(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     """Compile a model of the zoo, ``zoo_model("centerface", (512, 512))``, and return the file."""
+    from maccel_aio import zoo  # noqa: PLC0415 - tests of the core need none of it
+
     folder = tmp_path_factory.mktemp("zoo-models")
     made: dict[tuple[str, tuple[int, int] | None], Path] = {}
 

@@ -176,6 +176,11 @@ def acquire(name: str) -> NativeDevice:
         return device
 
 
+def still_open() -> list[str]:
+    """Return the names of the devices that are open now."""
+    return list(_open)
+
+
 def _mark_forked() -> None:
     """In the child: the device's threads do not exist here, so nothing native may be touched."""
     global _lock
