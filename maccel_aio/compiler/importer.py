@@ -48,6 +48,8 @@ def import_model(
         FileNotFoundError: there is no such file.
     """
     proto, digest, stem = _load(model)
+    if not proto.graph.node:
+        raise CompileError("the ONNX model has no nodes")
     _check_opset(proto)
     _drop_initializer_inputs(proto)
     symbolic = bind_shapes(proto, shapes or {})
@@ -83,8 +85,6 @@ def _parse(data: bytes, path: Path | None) -> onnx.ModelProto:
             onnx.load_external_data_for_model(proto, str(path.parent))
     except (DecodeError, ValueError, OSError, onnx.checker.ValidationError) as error:
         raise CompileError(f"not a readable ONNX model: {error}", path=where) from error
-    if not proto.graph.node:
-        raise CompileError("the ONNX model has no nodes", path=where)
     return proto
 
 
@@ -148,6 +148,7 @@ def _bind_given(
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
     value.type.tensor_type.ClearField("shape")
+    value.type.tensor_type.shape.SetInParent()  # a scalar has a shape without dimensions
     for size in shape:
         value.type.tensor_type.shape.dim.add().dim_value = size
 
