@@ -27,6 +27,15 @@ static void finish_slots(vt_case *c) {
 
 static void random_dims(int dims[4]) { dims[0] = vt_range(1, 2), dims[1] = vt_range(1, 9), dims[2] = vt_range(1, 12), dims[3] = vt_range(1, 150); }
 
+/* Two images of the same shape, as residual additions are. */
+static void random_addition(vt_case *c) {
+  static const int types[] = {MACCEL_U8, MACCEL_S16};
+  int dims[4];
+  random_dims(dims);
+  add_input(c, 0, types[vt_range(0, 1)], dims), add_input(c, 1, types[vt_range(0, 1)], dims), add_output(c, types[vt_range(0, 1)], dims);
+  c->insn.i[10] = vt_range(0, 2), c->insn.f[4] = vt_float(-1.0f, 1.0f), c->insn.f[5] = vt_float(0.0f, 1.0f);
+}
+
 static void random_eltwise(vt_case *c) {
   int dims[4], small[4];
   random_dims(dims);
@@ -119,7 +128,7 @@ static void random_matmul(vt_case *c) {
 static const struct {
   int op;
   void (*make)(vt_case *c);
-} makers[] = {{MX_OP_ELTWISE, random_eltwise}, {MX_OP_MAP, random_map},     {MX_OP_POOL, random_pool},     {MX_OP_SOFTMAX, random_rows},
+} makers[] = {{MX_OP_ELTWISE, random_eltwise}, {MX_OP_ELTWISE, random_addition}, {MX_OP_MAP, random_map},     {MX_OP_POOL, random_pool},     {MX_OP_SOFTMAX, random_rows},
               {MX_OP_LAYERNORM, random_rows},  {MX_OP_REDUCE, random_reduce}, {MX_OP_RESIZE, random_resize}, {MX_OP_MATMUL, random_matmul}};
 
 static int check_level(const mx_kernel *const *kernels, vt_case *c, int parts, int *ran) {

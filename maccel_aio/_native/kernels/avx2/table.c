@@ -1,6 +1,7 @@
 /* table.c - the avx2 kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
 #define MX_GENERIC_ISA "avx2"
 #include "../generic/generic.h"
+#include "../vector/eltwise.h"
 #include "../vector/transfer.h"
 #include "table.h"
 
@@ -8,10 +9,12 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
   static const mx_kernel *const conv[] = {&mx_conv_s16_avx2, &mx_generic_conv, NULL};
   static const mx_kernel *const dwconv[] = {&mx_dwconv_s16_avx2, &mx_generic_dwconv, NULL};
   static const mx_kernel *const convf[] = {&mx_convf_avx2, &mx_generic_convf, NULL};
+  static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
   switch (op) {
     case MX_OP_CONV: return conv;
     case MX_OP_DWCONV: return dwconv;
     case MX_OP_CONVF: return convf;
+    case MX_OP_ELTWISE: return eltwise;
     default: return mx_generic_kernels(op);
   }
 }

@@ -5,6 +5,7 @@
  * take one address per pixel and tap. A share of the team is a range of pixels, or of panels when pixels are few. */
 #include "../generic/finish.h"
 #include "conv_pack.h"
+#include "finish_stream.h"
 #include "table.h"
 
 enum { LIST_MAX = 112, LIST_STEP = LIST_MAX + 8, BLOCK_BYTES = 256 << 10 };
@@ -114,18 +115,23 @@ static void finish_sums(const conv_run *r, int panel, int64_t n) {
   const int step = 16 * conv_panel_blocks(&r->layout, panel);
   const float *scale = (const float *)t->cst[2] + c0;
   const float *bias = t->insn->op == MX_OP_CONVDYN && t->cst[5] ? (const float *)t->cst[5] + c0 : NULL;
+  const int stream = stream_fits(t);
   for (int64_t m = 0; m < n; m++) {
     const int32_t *sums = r->mem.sums + m * step;
-    float v[64];
-    for (int j = 0; j < count; j++) v[j] = (float)sums[j] * scale[j];
-    if (t->insn->op == MX_OP_CONVDYN)
-      for (int j = 0; j < count; j++) v[j] = v[j] * r->mem.row_scales[m];
-    for (int j = 0; bias && j < count; j++) v[j] = v[j] + bias[j];
     mx_place place = r->mem.places[m];
     place.c0 = c0;
     place.out0 += (int64_t)c0 * mx_dtype_bytes(t->out[0].dtype);
     place.out1 += (int64_t)c0 * mx_dtype_bytes(t->out[1].dtype);
     place.res += c0 * t->in[1].stride[3];
+    if (stream) {
+      stream_pixel(t, sums, scale, count, &place);
+      continue;
+    }
+    float v[64];
+    for (int j = 0; j < count; j++) v[j] = (float)sums[j] * scale[j];
+    if (t->insn->op == MX_OP_CONVDYN)
+      for (int j = 0; j < count; j++) v[j] = v[j] * r->mem.row_scales[m];
+    for (int j = 0; bias && j < count; j++) v[j] = v[j] + bias[j];
     mx_conv_finish(t, v, count, &place);
   }
 }

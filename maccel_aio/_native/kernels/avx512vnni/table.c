@@ -1,6 +1,7 @@
 /* table.c - the avx512vnni kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
 #define MX_GENERIC_ISA "avx512vnni"
 #include "../generic/generic.h"
+#include "../vector/eltwise.h"
 #include "../vector/transfer.h"
 #include "table.h"
 
@@ -8,11 +9,13 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx512vnni, NULL}; /* the others: avx2 */
   static const mx_kernel *const dwconv[] = {&mx_dwconv_avx512vnni, NULL};
   static const mx_kernel *const convf[] = {&mx_convf_avx512vnni, &mx_generic_convf, NULL};
+  static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
   switch (op) {
     case MX_OP_CONV:
     case MX_OP_CONVDYN: return conv;
     case MX_OP_DWCONV: return dwconv;
     case MX_OP_CONVF: return convf;
+    case MX_OP_ELTWISE: return eltwise;
     default: return mx_generic_kernels(op);
   }
 }
