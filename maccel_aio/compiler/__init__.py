@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +17,8 @@ from maccel_aio.compiler.importer import ModelLike, import_model
 from maccel_aio.compiler.ir import CompileError, Graph
 from maccel_aio.compiler.isa import Section
 from maccel_aio.compiler.lower import Lowered, lower_bundle
+from maccel_aio.compiler.measure import Measurement, find_taps, tap
+from maccel_aio.compiler.measure import measure as measure_file
 from maccel_aio.compiler.numeric import NumericResult, quantise_graph
 from maccel_aio.compiler.onnxgraph import extract
 from maccel_aio.compiler.partition import Segment, partition
@@ -23,6 +27,7 @@ from maccel_aio.compiler.precision import macs
 from maccel_aio.compiler.program import encode
 from maccel_aio.compiler.quantize import QuantizeOptions
 from maccel_aio.compiler.report import CompileReport, LayerReport
+from maccel_aio.errors import MaccelError
 
 if TYPE_CHECKING:
     import os
@@ -71,6 +76,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     precision: Precision = "int8",
     simplify: bool = True,
     quantize: QuantizeOptions | None = None,
+    measure: int = 8,
 ) -> CompileReport:
     """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
 
@@ -88,6 +94,8 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         precision: ``"float32"`` computes everything in float.
         simplify: run onnxslim first.
         quantize: how to quantise; the defaults are the measured ones.
+        measure: with how many calibration samples the compiled layers are compared with the float
+            model, by running them on the software NPU; 0 leaves these figures out.
 
     Returns:
         What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
@@ -106,10 +114,36 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         run_passes(graph)
         segments = _checked(graph, partition(graph))
     numbers = _numbers(graph, calibration, preprocess, precision, quantize, clock)
+    with clock.step("measure"):
+        found = _measured(graph, segments, numbers, precision, measure)
     with clock.step("lower"):
-        built = _build(graph, segments, numbers, precision)
+        built = _build(graph, segments, numbers, precision, found)
         written = container.write(out, built.data)
-    return _report(graph, built, numbers, str(written), clock)
+    return _report(graph, built, numbers, str(written), clock, found)
+
+
+def _measured(
+    graph: Graph,
+    segments: list[Segment],
+    numbers: NumericResult,
+    precision: Precision,
+    count: int,
+) -> Measurement:
+    if count <= 0 or numbers.samples is None:
+        return Measurement()
+    samples = numbers.samples.head(count)
+    current = [_current(graph, segment) for segment in segments]
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="maccel-") as folder:
+        path = Path(folder) / "tapped.mxq"
+        try:
+            for names in find_taps(graph, current):
+                wider, tapped = tap(graph, current, names)
+                container.write(path, _build(wider, tapped, numbers, precision).data)
+                found.update(measure_file(path, wider, samples, numbers.scaled))
+        except (MaccelError, ImportError) as error:
+            return Measurement(found, f"noise was not measured: {error}")
+    return Measurement(found)
 
 
 def _checked(graph: Graph, segments: list[Segment]) -> list[Segment]:
@@ -162,8 +196,13 @@ class _Built:
 
 
 def _build(
-    graph: Graph, segments: list[Segment], numbers: NumericResult, precision: Precision
+    graph: Graph,
+    segments: list[Segment],
+    numbers: NumericResult,
+    precision: Precision,
+    measured: Measurement | None = None,
 ) -> _Built:
+    decibel = {} if measured is None else measured.tensors
     order = [node for segment in segments for node in _current(graph, segment).nodes]
     layers = {id(node): row for row, node in enumerate(order)}
     tables = {
@@ -173,7 +212,10 @@ def _build(
     }
     lowered = [_lower(graph, segment, layers, tables) for segment in segments]
     pairs = [(_current(graph, s), done) for s, done in zip(segments, lowered, strict=True)]
-    rows = manifest.layer_rows(graph, pairs)
+    rows = [
+        replace(row, sqnr_device_db=decibel.get(node.output))
+        for row, node in zip(manifest.layer_rows(graph, pairs), order, strict=True)
+    ]
     sections: list[tuple[Section, bytes]] = []
     placed = [_place(graph, segment, done, len(rows), sections) for segment, done in pairs]
     samples = numbers.samples
@@ -257,13 +299,21 @@ def _version() -> str:
 
 
 def _report(
-    graph: Graph, built: _Built, numbers: NumericResult, path: str, clock: _Clock
+    graph: Graph,
+    built: _Built,
+    numbers: NumericResult,
+    path: str,
+    clock: _Clock,
+    measured: Measurement,
 ) -> CompileReport:
+    outputs = {n: measured.tensors[n] for n in graph.outputs if n in measured.tensors}
     samples = numbers.samples
     return CompileReport(
         name=graph.name,
         path=path,
         layers=tuple(built.rows),
+        output_sqnr_device_db=outputs,
+        warnings=(measured.warning,) if measured.warning else (),
         file_bytes=len(built.data),
         arena_bytes=built.arena_bytes,
         samples=0 if samples is None else len(samples),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _QUANTISE = "QuantizeLinear"
 _DEQUANTISE = "DequantizeLinear"
-_NEVER_NEGATIVE = {"Relu", "Sigmoid", "Softmax", "HardSigmoid"}
+_BEFORE_RELU = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "BatchNormalization"}
 _ACTIVATION_TYPES = {"uint8": ("u8", 0), "int8": ("u8", 128), "int16": ("s16", 0)}
 
 
@@ -138,7 +138,7 @@ class _Remover:
         maker = self.maker.get(name)
         if zero.dtype.kind not in "iu" or zero.size != 1 or zero.ravel()[0] != _least(zero):
             return name
-        if maker is None or maker.op_type in _NEVER_NEGATIVE:
+        if maker is None or maker.op_type not in _BEFORE_RELU:
             return name
         if name not in self.relus:
             self.relus[name] = onnx.helper.make_node("Relu", [name], [f"{name}:relu"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,7 +96,11 @@ class _Quantiser:
         self.group_of: dict[str, Group] = {}
 
     def run(self, on_npu: OnNpu) -> None:
-        groups = choose(self.graph, on_npu, self.options.precision)
+        precision = self.options.precision
+        if self.given:
+            # The prescribed formats are 8-bit on both sides of an addition.
+            precision = replace(precision, wide_sums=False)
+        groups = choose(self.graph, on_npu, precision)
         groups += insert_copies(self.graph, groups, on_npu)
         for group in groups:
             self.group_of.update(dict.fromkeys(group.members, group))
