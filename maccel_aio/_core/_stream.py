@@ -87,7 +87,7 @@ class Stream(Generic[T]):
         self._sequence: collections.deque[int] = collections.deque()
         self._ready: dict[int, StreamItem[T]] = {}
         self._produced = self._delivered = self._dropped = self._failed = 0
-        self._ended = False
+        self._ended = self._over = self._closed = False
         self._problem: Exception | None = None
         self._jobs: set[BaseJob] = set()
         self._group: anyio.abc.TaskGroup | None = None
@@ -143,8 +143,9 @@ class Stream(Generic[T]):
     async def aclose(self) -> None:
         """End the stream. Idempotent; bounded by the model's ``cancel_grace``."""
         group, self._ended = self._group, True
-        if group is None or group.cancel_scope.cancel_called:
+        if group is None or self._closed:
             return
+        self._closed = self._over = True
         group.cancel_scope.cancel()
         try:
             await group.__aexit__(None, None, None)
@@ -174,14 +175,14 @@ class Stream(Generic[T]):
                     self._stop()
                 await self._news.wait()
         if item.error is not None and self._raise:
-            self._ended = True
+            self._over = True
             self._group.cancel_scope.cancel()
             raise item.error
         return item
 
     def _take(self) -> StreamItem[T] | None:
         """Take what is next for the consumer, if it is ready, and make room."""
-        if not self._ready or self._group is None or self._group.cancel_scope.cancel_called:
+        if not self._ready or self._over:
             return None
         index = self._sequence[0] if self._ordered else next(iter(self._ready))
         item = self._ready.pop(index, None)
@@ -194,8 +195,7 @@ class Stream(Generic[T]):
         return item
 
     def _is_over(self) -> bool:
-        cancelled = self._group is None or self._group.cancel_scope.cancel_called
-        return cancelled or (self._ended and not self._waiting and not self._sequence)
+        return self._over or (self._ended and not self._waiting and not self._sequence)
 
     def _stop(self) -> NoReturn:
         problem, self._problem = self._problem, None
