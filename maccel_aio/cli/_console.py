@@ -7,6 +7,7 @@ output is one JSON document.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import rich.console
+
+_FILE_WIDTH = 160
 
 Tone = Literal["good", "bad", "dim", "accent"]
 Cell = str | tuple[str, Tone]
@@ -110,7 +113,9 @@ class RichConsole(Console):
     def __init__(self) -> None:
         from rich.console import Console as Screen
 
-        self._out: rich.console.Console = Screen(highlight=False, soft_wrap=False)
+        # A file or a pipe has no width: nothing should be cut off there.
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _FILE_WIDTH
+        self._out: rich.console.Console = Screen(highlight=False, width=width)
         self._err: rich.console.Console = Screen(stderr=True, highlight=False)
 
     def _styled(self, cell: Cell) -> str:
@@ -163,6 +168,10 @@ class RichConsole(Console):
     def progress(self, label: str, total: float | None = None) -> Iterator[Task]:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+        if not self._err.is_terminal:
+            with super().progress(label, total) as task:
+                yield task
+            return
         began = time.perf_counter()
         columns = (
             SpinnerColumn(finished_text="[green]✓[/]"),

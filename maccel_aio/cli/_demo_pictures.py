@@ -74,8 +74,7 @@ def draw_sheet(guesses: list[Guess], labels: list[str], target: Path) -> None:
         (guess.pixels, f"{labels[guess.top[0][0]]} {guess.top[0][1]:.0%}", guess.is_right)
         for guess in guesses
     ]
-    image = Image.fromarray(drawing.contact_sheet(tiles))
-    image.quantize(256, Image.Quantize.MEDIANCUT).save(target, optimize=True)
+    Image.fromarray(drawing.contact_sheet(tiles)).save(target)
 
 
 async def find_faces(model: Model, picture: Path, target: Path) -> list[centerface.Face]:
@@ -90,11 +89,8 @@ async def find_faces(model: Model, picture: Path, target: Path) -> list[centerfa
     original, pixels, scale = await anyio.to_thread.run_sync(read)
     faces = centerface.decode(await model.infer(pixels), scale)
 
-    def write() -> None:
-        image = Image.fromarray(drawing.draw_faces(original, faces))
-        image.quantize(256, Image.Quantize.MEDIANCUT).save(target, optimize=True)
-
-    await anyio.to_thread.run_sync(write)
+    drawn = Image.fromarray(drawing.draw_faces(original, faces))
+    await anyio.to_thread.run_sync(drawn.save, target)
     return faces
 
 

@@ -82,10 +82,6 @@ async def annotate_video(
     seconds, after = time.perf_counter() - began, accelerator.stats()
     if stills:
         strip = Image.fromarray(np.concatenate(stills, axis=1))
-        await anyio.to_thread.run_sync(_save_stills, strip, target.with_suffix(".png"))
+        await anyio.to_thread.run_sync(strip.save, target.with_suffix(".png"))
     room = seconds * 1e9 * accelerator.info.workers
     return VideoReport(count, found, seconds, (after.busy_ns - before.busy_ns) / room, writer.codec)
-
-
-def _save_stills(strip: Image.Image, target: Path) -> None:
-    strip.quantize(256, Image.Quantize.MEDIANCUT).save(target, optimize=True)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _COMMANDS = (demo, compile, summary, run, bench, devices, zoo)
 
+_EXPECTED = (RuntimeError, ValueError, OSError, ImportError)
+"""What may be wrong with files, arguments or devices; anything else is a fault of the program."""
+
 _EPILOG = "First steps:  maccel-aio demo --output out"
 
 
@@ -48,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (RuntimeError, ValueError, OSError, ImportError) as error:
-        if os.environ.get("MACCEL_DEBUG"):
+    except (*_EXPECTED, ExceptionGroup) as error:
+        first = _first(error)
+        if os.environ.get("MACCEL_DEBUG") or not isinstance(first, _EXPECTED):
             raise
-        console.error(_explain(error))
+        console.error(_explain(first))
         return 1
 
 
@@ -62,6 +66,13 @@ def _version() -> str:
         return version("maccel-aio")
     except PackageNotFoundError:
         return "(not installed)"
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first error of a task group, or the error itself."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _explain(error: Exception) -> str:

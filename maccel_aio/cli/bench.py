@@ -140,6 +140,7 @@ def show_figures(console: Console, figures: Figures, depth: int, peer_threads: i
 def show_layers(console: Console, layers: Sequence[LayerTime]) -> None:
     """Print the time of every layer, in the order of the program."""
     total = sum(layer.total_ns for layer in layers) or 1
+    most = max(layer.total_ns for layer in layers) or 1
     rows: list[list[Cell]] = []
     for layer in layers:
         nanoseconds = layer.total_ns / max(layer.calls, 1)
@@ -152,7 +153,7 @@ def show_layers(console: Console, layers: Sequence[LayerTime]) -> None:
                 layer.op,
                 f"{nanoseconds / 1e3:.1f}",
                 f"{share:.1%}",
-                (bar_text(share, 12), "accent"),
+                (bar_text(layer.total_ns / most, 12), "accent"),
                 f"{rate:.0f}" if rate else ("-", "dim"),
             ]
         )

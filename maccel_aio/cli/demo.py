@@ -107,15 +107,18 @@ async def _photos(
 
 
 def show_guesses(console: Console, guesses: list[Guess], labels: list[str]) -> None:
-    """Print the five best classes of every photo; the true one is marked."""
+    """Print the five best classes of every photo beside the true one."""
     rows: list[list[Cell]] = []
     for guess in guesses:
-        cells: list[Cell] = [guess.photo.stem]
-        for number, share in guess.top:
-            text = f"{labels[number]} {share:.0%}"
-            cells.append((text, "good") if number == guess.truth else (text, "dim"))
-        rows.append(cells)
-    console.table([Column("photo"), *(Column(f"top {k}") for k in range(1, 6))], rows)
+        mark: Cell = ("✓", "good") if guess.is_right else ("✗", "bad")
+        names = [f"{short_name(labels[number])} {share:.0%}" for number, share in guess.top]
+        rows.append([mark, (short_name(labels[guess.truth]), "accent"), ", ".join(names)])
+    console.table([Column(""), Column("photo of"), Column("the five best guesses")], rows)
+
+
+def short_name(label: str) -> str:
+    """Return a class name without the explanation that some carry."""
+    return label.partition(" (")[0].partition(" for gymnastics")[0]
 
 
 async def _faces(

@@ -129,5 +129,5 @@ def compile_with_progress(
             name,
             out,
             size=size,
-            progress=lambda step, share: task.update(share, 1.0, step),
+            progress=lambda step, done, total: task.update(done, total, step),
         )

@@ -52,7 +52,7 @@ def compile_model(
     out: str | os.PathLike[str],
     *,
     size: tuple[int, int] | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> CompileReport:
     """Compile a model of the zoo to a ``.mxq`` file; fetches what that needs.
 
@@ -62,7 +62,7 @@ def compile_model(
         name: ``"efficientnet_lite0"`` or ``"centerface"``.
         out: the file to write.
         size: height and width of its input, in pixels.
-        progress: called with the name of the step, and how much is done of all, 0..1.
+        progress: called with the name of the step, what is done of it, and how much there is.
 
     Raises:
         ZooError: the name is no model, the size does not suit it, or a file cannot be fetched.

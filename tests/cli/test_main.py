@@ -109,3 +109,26 @@ def test_help_needs_neither_compiler_nor_runtime():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("inner"), 1), (OSError(2, "gone", "file"), 1)]
+)
+def test_the_first_error_of_a_task_group_is_the_one_shown(monkeypatch, capsys, error, status):
+    def failed(*_):
+        raise ExceptionGroup("tasks", [ExceptionGroup("more", [error]), KeyError("second")])
+
+    monkeypatch.setattr("maccel_aio.zoo.entry", failed)
+    assert main(["zoo", "get", "photos"]) == status
+    err = capsys.readouterr().err
+    assert ("inner" in err) or ("file: gone" in err)
+    assert "Traceback" not in err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
+    def broken(*_):
+        raise ExceptionGroup("tasks", [TypeError("a bug")])
+
+    monkeypatch.setattr("maccel_aio.zoo.entry", broken)
+    with pytest.raises(ExceptionGroup):
+        main(["zoo", "get", "photos"])
