@@ -5,7 +5,8 @@
  *   pack_bytes(desc) -> pack(desc, constants, memory)     once, at load
  *   run(desc, packed, tensors, part, parts)               at every inference; parts = 1 or the team size
  * A kernel splits its own work: part p of n does its share, in any way whose result does not depend on n.
- * The arithmetic is defined in model/mxq.h to the bit; scalar/ is the reference of it.
+ * The arithmetic is defined in model/mxq.h to the bit; scalar/ is the reference of it, generic/ holds the sources of
+ * all kernels that are not worth intrinsics, compiled once per level. Unused views have rank 0.
  */
 #ifndef MX_KERNELS_H
 #define MX_KERNELS_H
@@ -34,7 +35,7 @@ typedef struct mx_task {
   const mxp_insn *insn;
   mx_view in[6];
   mx_view out[2];
-  const void *cst[8];
+  const void *cst[8];     /* in run(), cst[0] is NULL when the kernel has packed: its constants are not kept */
   mxp_const cst_info[8];
   void *packed;           /* what pack() wrote, or NULL */
   const uint8_t *zero_row;/* bytes of value zero(in0), at least zero_row_bytes, for padding taps (convolutions, dw) */

@@ -19,6 +19,11 @@
  * MX_TENSOR_PAD_CHANNELS: the bytes between the last channel and the next pixel belong to this
  * tensor; a kernel may write anything there, and a reader must not depend on them.
  *
+ * What an instruction writes is apart from what it reads: the byte ranges are, or both views repeat with a common period
+ * in different bytes of it (channel slices of one image). Exceptions, for equal views and element sizes: MAP and ELTWISE
+ * in place; the outputs of convolutions over in1. Offsets and strides are multiples of the element size. A program has
+ * at most 32 inputs and outputs together, without channel scales, and at most 2^46 multiply-accumulates.
+ *
  * Kernels may READ up to 64 bytes past either end of the arena: the executor allocates that slack.
  */
 #ifndef MX_MXQ_H
@@ -115,8 +120,8 @@ typedef struct mxp_insn {
  *          or (float)(q - zero) * (m * scale_const[c]) when the tensor has per-channel scales.
  *          For float tensors: the value itself times m (m = 1 leaves it untouched).
  *  put(t, v)  float tensor: v.  Integer tensor: clamp(rne(v) + t.zero, qmin, qmax).
- *          The verifier proves |v| < 2^30 for convolutions, everywhere else v is first clamped to
- *          [-2^30, 2^30]; NaN becomes 0.
+ *          The verifier proves |v| < 2^30 for CONV and DWCONV, unless v has no bound (an f32 residual; act EXP, LOG,
+ *          SQRT, RECIPROCAL or RSQRT). There and everywhere else v is first clamped to [-2^30, 2^30]; NaN becomes 0.
  *  act(v)  MX_ACT_* below, with a = f[0], b = f[1], PRELU slope from cst[4].
  *  Sums of floats (REDUCE, SOFTMAX, AVERAGE over f32, CONVF, MATMUL): 16 partial sums, element i of the
  *          reduction goes to partial i mod 16 in order; then s[j] += s[j+8], s[j] += s[j+4],
@@ -152,7 +157,9 @@ enum mx_op {
   MX_OP_MATMUL = 4,
   /* POOL: i as CONV 0..9; i10 kind: 0 max, 1 average (valid taps only), 2 average (padding counted).
    *  max: same dtype, scale and zero in and out. Average: s = sum (q - zero) s32 (f32: in tap order);
-   *    v = (float)s * (f2 / (float)count);  then act i11, f3, put with i12 i13 as CONV. */
+   *    v = (float)s * (f2 / (float)count);  then act i11, f3, put with i12 i13 as CONV.
+   *  Only valid taps are summed and counted as elements. Padding stays below the kernel size and needs dilation 1, so
+   *  that every window has a valid tap. */
   MX_OP_POOL = 5,
   /* ELTWISE: in0, in1 broadcast by stride 0 to out0's dims. i10 kind MX_ELT_*.
    *    a = deq(in0; f4), b = deq(in1; f5), v = a op b;  act i11;  if f3 != 1: v * f3;  put i12 i13.
