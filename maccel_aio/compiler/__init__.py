@@ -76,7 +76,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     precision: Precision = "int8",
     simplify: bool = True,
     quantize: QuantizeOptions | None = None,
-    measure: int = 8,
+    measure: int = 4,
 ) -> CompileReport:
     """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
 

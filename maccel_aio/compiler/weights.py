@@ -64,22 +64,27 @@ class ConvNumbers:
 
 
 def weight_scale(
-    weights: NDArray[np.floating], bias: NDArray[np.floating], x: InputFormat, bits: int = 8
+    weights: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    x: InputFormat,
+    bits: int = 8,
+    wanted: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float64]:
     """Return the scale of each output channel, f64 ``[o]``.
 
-    It is the largest weight over the largest code, raised where a bias would not fit an
-    accumulator, or where the accumulator itself could overflow.
+    It is the wanted one, or the largest weight over the largest code; raised where a bias would
+    not fit an accumulator (as of a channel without weights), or where a sum could overflow.
 
     Args:
         weights: ``[o, kh, kw, i]``.
         bias: ``[o]``, real units.
         x: the input's format.
         bits: of a weight, 8 or 16.
+        wanted: scales that are given, ``[o]``.
     """
     top = 2 ** (bits - 1) - 1
     flat = np.abs(weights.reshape(len(weights), -1).astype(np.float64))
-    scale = flat.max(axis=1) / top
+    scale = flat.max(axis=1) / top if wanted is None else np.asarray(wanted, np.float64)
     for_bias = np.abs(bias.astype(np.float64)) / (x.scale * _ACCUMULATOR_ROOM / 2)
     for_sum = flat.sum(axis=1) * x.reach / (_ACCUMULATOR_ROOM / 2)
     found: NDArray[np.float64] = np.maximum.reduce(
@@ -110,8 +115,7 @@ def quantise_conv(
     """
     outputs = len(weights)
     exact_bias = np.zeros(outputs) if bias is None else bias.astype(np.float64)
-    step = weight_scale(weights, exact_bias, x, bits) if scale is None else scale
-    step = np.broadcast_to(np.asarray(step, np.float64), (outputs,))
+    step = weight_scale(weights, exact_bias, x, bits, scale)
     top = 2 ** (bits - 1) - 1
     low = -top if scale is None else -top - 1
     codes = np.clip(np.rint(weights / step[:, None, None, None]), low, top)

@@ -83,3 +83,13 @@ def test_no_input_can_overflow_the_accumulator(
 def test_a_dead_channel_keeps_its_bias() -> None:
     found = quantise_conv(np.zeros((1, 1, 1, 4)), np.array([3.5]), U8)
     assert found.bias[0] * float(found.scale[0]) == pytest.approx(3.5, rel=1e-6)
+
+
+def test_a_dead_channel_with_a_tiny_given_scale_cannot_overflow() -> None:
+    weights = np.full((2, 1, 1, 8), 1e-9)
+    weights[0] = 0.5
+    given_scale = np.array([0.5 / 127, 1e-11])
+    found = quantise_conv(weights, np.array([0.0, 900.0]), U8, scale=given_scale)
+    assert found.scale[0] == pytest.approx(0.5 / 127 * U8.scale)
+    assert found.bias[1] * found.scale[1] == pytest.approx(900.0, rel=1e-6)
+    assert (found.bound < 2**31).all()
