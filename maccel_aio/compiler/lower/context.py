@@ -160,7 +160,8 @@ class Context:
         dims = self.graph.tensors[name].dims
         if quant.dtype != "u8" or len(dims) != 4 or order != channels_last(4):
             return False
-        if dims[1] % CHANNEL_PITCH == 0 or name in self.outputs or name in self.inputs:
+        few = dims[1] < CHANNEL_PITCH // 2  # padding would more than double the memory
+        if few or dims[1] % CHANNEL_PITCH == 0 or name in (*self.outputs, *self.inputs):
             return False
         readers = self.readers.get(name, [])
         return bool(readers) and all(node.op in PITCHED_READERS for node in readers)
