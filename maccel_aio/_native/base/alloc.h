@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-void *mx_alloc(size_t bytes, size_t align); /* zeroed; NULL when memory is short; align is a power of two >= 8 */
+void *mx_alloc(size_t bytes,
+               size_t align); /* zeroed; NULL when memory is short; align is a power of two >= 8 */
 void mx_free(void *p);
 /* Large zeroed regions (arenas, packed weights): page aligned, huge pages advised. */
 void *mx_map(size_t bytes);

@@ -6,11 +6,11 @@
 typedef enum mx_isa { MX_ISA_SCALAR = 0, MX_ISA_AVX2 = 1, MX_ISA_AVX512VNNI = 2, MX_ISA_COUNT = 3 } mx_isa;
 
 mx_isa mx_isa_detected(void); /* CPUID and XGETBV, computed once */
-mx_isa mx_isa_active(void);   /* detected, lowered by MACCEL_ISA (never raised), read at each call of load */
+mx_isa mx_isa_active(void); /* detected, lowered by MACCEL_ISA (never raised), read at each call of load */
 /* The active level for loading a model; E_INVALID when MACCEL_ISA names no level. */
 int mx_isa_check(mx_isa *out);
 const char *mx_isa_name(mx_isa isa);
-int mx_cpu_count(void);       /* CPUs in the affinity mask */
-int mx_worker_limit(void);    /* CPUs, lowered by MACCEL_THREADS: most cores that may run at one time */
+int mx_cpu_count(void); /* CPUs in the affinity mask */
+int mx_worker_limit(void); /* CPUs, lowered by MACCEL_THREADS: most cores that may run at one time */
 
 #endif

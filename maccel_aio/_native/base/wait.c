@@ -35,6 +35,7 @@ int mx_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t dea
     pthread_cond_wait(cond, lock);
     return 0;
   }
-  struct timespec ts = {.tv_sec = (time_t)(deadline_ns / NS_PER_S), .tv_nsec = (long)(deadline_ns % NS_PER_S)};
+  struct timespec ts = {.tv_sec = (time_t)(deadline_ns / NS_PER_S),
+                        .tv_nsec = (long)(deadline_ns % NS_PER_S)};
   return pthread_cond_timedwait(cond, lock, &ts) == ETIMEDOUT;
 }

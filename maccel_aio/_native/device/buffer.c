@@ -95,7 +95,8 @@ static int map_block(uint64_t capacity, int fd, void **out) {
   void *data = mmap(NULL, capacity, PROT_READ | PROT_WRITE, flags, fd, 0);
   MX_RETURN_IF(data == MAP_FAILED, MACCEL_E_NOMEM, "cannot map %llu bytes: %s", (unsigned long long)capacity,
                strerror(errno));
-  if (capacity >= HUGE_PAGE) (void)madvise(data, capacity, MADV_HUGEPAGE); /* advice: refusal changes nothing */
+  if (capacity >= HUGE_PAGE)
+    (void)madvise(data, capacity, MADV_HUGEPAGE); /* advice: refusal changes nothing */
   *out = data;
   return MACCEL_OK;
 }
@@ -105,8 +106,8 @@ static int map_shared(uint64_t capacity, int *fd, void **out) {
   MX_RETURN_IF(*fd < 0, MACCEL_E_SYSTEM, "cannot make shared memory: %s", strerror(errno));
   int status = MACCEL_OK;
   if (ftruncate(*fd, (off_t)capacity) != 0)
-    status = mx_fail(MACCEL_E_NOMEM, "cannot size shared memory to %llu bytes: %s", (unsigned long long)capacity,
-                     strerror(errno));
+    status = mx_fail(MACCEL_E_NOMEM, "cannot size shared memory to %llu bytes: %s",
+                     (unsigned long long)capacity, strerror(errno));
   if (status == MACCEL_OK) status = map_block(capacity, *fd, out);
   if (status != MACCEL_OK) close(*fd);
   return status;

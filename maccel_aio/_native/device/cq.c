@@ -103,7 +103,8 @@ int mx_cq_sleep(mx_cq *cq, uint32_t min, int (*stop)(void *), void *self, uint64
   int late = 0;
   pthread_mutex_lock(&cq->lock);
   cq->wanted = min;
-  if (mx_cq_available(cq) < min && !stop(self)) late = mx_cond_wait_until(&cq->changed, &cq->lock, deadline_ns);
+  if (mx_cq_available(cq) < min && !stop(self))
+    late = mx_cond_wait_until(&cq->changed, &cq->lock, deadline_ns);
   cq->wanted = 0;
   pthread_mutex_unlock(&cq->lock);
   return late;

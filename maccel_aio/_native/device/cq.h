@@ -36,7 +36,8 @@ void mx_cq_close_notify(mx_cq *cq);/* [any] closes the descriptor; producers go 
 /* [any] Makes the completion visible and marks the request DONE. 0: there was no room (never, by credits). */
 int mx_cq_post(mx_cq *cq, const maccel_cqe *cqe, mx_request *request);
 void mx_cq_ring(mx_cq *cq); /* [any] notifies unconditionally */
-void mx_cq_flush(mx_cq *cq); /* [any] from now on every completion wakes the consumer; lets sleepers look again */
+void mx_cq_flush(
+    mx_cq *cq); /* [any] from now on every completion wakes the consumer; lets sleepers look again */
 
 /* [consumer] */
 uint32_t mx_cq_available(mx_cq *cq);

@@ -28,13 +28,16 @@ static char *cut(char *text, char mark) {
 
 int mx_device_create(const char *name, maccel_device **out) {
   char text[MAX_NAME];
-  MX_RETURN_IF(strlen(name) >= sizeof text, MACCEL_E_INVALID, "the device name is longer than %d characters", MAX_NAME - 1);
+  MX_RETURN_IF(strlen(name) >= sizeof text, MACCEL_E_INVALID, "the device name is longer than %d characters",
+               MAX_NAME - 1);
   memcpy(text, name, strlen(name) + 1);
   char *options = cut(text, '?');
   char *target = cut(text, ':');
   const mx_device_iface *iface = find_kind(strcmp(text, "auto") == 0 ? "soft" : text);
-  MX_RETURN_IF(!iface, MACCEL_E_NOT_FOUND,
-               "there is no device \"%.64s\"; names are auto, soft[:N][?cores=4], null[:N], fault:INNER?key=value", name);
+  MX_RETURN_IF(
+      !iface, MACCEL_E_NOT_FOUND,
+      "there is no device \"%.64s\"; names are auto, soft[:N][?cores=4], null[:N], fault:INNER?key=value",
+      name);
   maccel_device *dev = mx_alloc(sizeof *dev, 64);
   mx_pool *pool = mx_pool_create();
   int status = dev && pool ? MACCEL_OK : mx_fail(MACCEL_E_NOMEM, "no memory for a device");
@@ -64,7 +67,8 @@ int maccel_device_open(const char *name, maccel_device **out) {
 
 int mx_device_check_process(const maccel_device *dev) {
   MX_RETURN_IF(dev->info.pid != (int32_t)getpid(), MACCEL_E_FORKED,
-               "the device %s was opened in process %d, this is process %d", dev->info.name, dev->info.pid, (int)getpid());
+               "the device %s was opened in process %d, this is process %d", dev->info.name, dev->info.pid,
+               (int)getpid());
   return MACCEL_OK;
 }
 

@@ -36,12 +36,12 @@ typedef struct fault_state {
   pthread_mutex_t lock;
   pthread_cond_t gone; /* the device was lost */
   /* under lock */
-  uint64_t ordinal;     /* of the last submitted request, from 1 */
-  uint64_t successes;   /* given out */
+  uint64_t ordinal; /* of the last submitted request, from 1 */
+  uint64_t successes; /* given out */
   uint64_t outstanding; /* inside the inner device */
   uint64_t random;
   int lost, joined;
-  mx_request *hung;     /* linked by next */
+  mx_request *hung; /* linked by next */
   held_result held[MAX_HELD];
   int held_count;
 } fault_state;
@@ -165,7 +165,8 @@ static void hook_complete(void *self, mx_request *r, int res) {
     n = hold_back(f, (held_result){r, result}, out);
   }
   pthread_mutex_unlock(&f->lock);
-  if (loses) mx_store_release(&f->outer->lost, 1); /* before the last success shows: what comes after it is refused */
+  if (loses)
+    mx_store_release(&f->outer->lost, 1); /* before the last success shows: what comes after it is refused */
   for (int i = 0; i < n; i++) deliver(f, out[i].request, out[i].res);
   if (loses) lose(f);
 }
@@ -173,7 +174,8 @@ static void hook_complete(void *self, mx_request *r, int res) {
 static const mx_request_hooks hooks = {.begin = hook_begin, .complete = hook_complete};
 
 /* ---- the device */
-static int open_inner(fault_state *f, const char *target, const char *rest, const mx_option *table, int count) {
+static int open_inner(fault_state *f, const char *target, const char *rest, const mx_option *table,
+                      int count) {
   char name[512], own[160], reason[300];
   MX_RETURN_IF(!*target || strncmp(target, "fault", 5) == 0, MACCEL_E_INVALID,
                "a fault device wraps another kind: fault:soft:0?key=value");
@@ -203,10 +205,10 @@ static int fault_open(maccel_device *dev, const char *target, const char *option
   settings *s = &f->set;
   s->lose_after = -1;
   const mx_option table[] = {
-      {"delay_ms", 0, 1e6, 0, &s->delay_ms},       {"fail_every", 1, 1e9, 1, &s->fail_every},
-      {"fail_rate", 0, 1, 0, &s->fail_rate},       {"hang_every", 1, 1e9, 1, &s->hang_every},
-      {"reorder", 0, 1, 1, &s->reorder},           {"duplicate_every", 1, 1e9, 1, &s->duplicate_every},
-      {"lose_after", 0, 1e9, 1, &s->lose_after},   {"seed", 0, 1e15, 1, &s->seed},
+      {"delay_ms", 0, 1e6, 0, &s->delay_ms},     {"fail_every", 1, 1e9, 1, &s->fail_every},
+      {"fail_rate", 0, 1, 0, &s->fail_rate},     {"hang_every", 1, 1e9, 1, &s->hang_every},
+      {"reorder", 0, 1, 1, &s->reorder},         {"duplicate_every", 1, 1e9, 1, &s->duplicate_every},
+      {"lose_after", 0, 1e9, 1, &s->lose_after}, {"seed", 0, 1e15, 1, &s->seed},
   };
   const int count = (int)(sizeof table / sizeof table[0]);
   char rest[256] = "";

@@ -5,8 +5,8 @@
 #include "object.h"
 #include "status.h"
 
-int mx_model_load_program(maccel_device *dev, maccel_model *model, const void *program, uint64_t program_bytes,
-                          const void *consts, uint64_t const_bytes) {
+int mx_model_load_program(maccel_device *dev, maccel_model *model, const void *program,
+                          uint64_t program_bytes, const void *consts, uint64_t const_bytes) {
   (void)dev;
   mx_isa isa;
   MX_FORWARD(mx_isa_check(&isa));
@@ -26,27 +26,31 @@ static int check_mode(const maccel_device *dev, int mode) {
     case MACCEL_MODE_MULTI:
     case MACCEL_MODE_AUTO: return MACCEL_OK;
     case MACCEL_MODE_GLOBAL4:
-      MX_RETURN_IF(dev->info.global_cores < 1, MACCEL_E_UNSUPPORTED, "global4 needs a cluster with a global core; %s has none",
-                   dev->info.name);
+      MX_RETURN_IF(dev->info.global_cores < 1, MACCEL_E_UNSUPPORTED,
+                   "global4 needs a cluster with a global core; %s has none", dev->info.name);
       return MACCEL_OK;
     case MACCEL_MODE_GLOBAL8:
-      MX_RETURN_IF(dev->info.clusters < 2, MACCEL_E_UNSUPPORTED, "global8 needs two clusters; %s has %d", dev->info.name,
-                   dev->info.clusters);
+      MX_RETURN_IF(dev->info.clusters < 2, MACCEL_E_UNSUPPORTED, "global8 needs two clusters; %s has %d",
+                   dev->info.name, dev->info.clusters);
       return MACCEL_OK;
     default:
       return mx_fail(MACCEL_E_INVALID,
-                     "core mode %d is unknown; allowed are single 0, multi 1, global4 3, global8 4, auto 14", mode);
+                     "core mode %d is unknown; allowed are single 0, multi 1, global4 3, global8 4, auto 14",
+                     mode);
   }
 }
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 
 /* Fills in the defaults, so that nobody after this line sees a zero that means something else. */
-static int settle_options(const maccel_device *dev, const maccel_model_options *asked, maccel_model_options *out) {
+static int settle_options(const maccel_device *dev, const maccel_model_options *asked,
+                          maccel_model_options *out) {
   *out = asked ? *asked : (maccel_model_options){.core_mode = MACCEL_MODE_AUTO};
-  MX_RETURN_IF(out->core_mask & ~dev->core_mask, MACCEL_E_INVALID, "core mask %#x names cores that %s lacks (it has %#x)",
-               out->core_mask, dev->info.name, dev->core_mask);
-  MX_RETURN_IF(out->num_cores < 0 || out->slots < 0, MACCEL_E_INVALID, "num_cores and slots cannot be negative");
+  MX_RETURN_IF(out->core_mask & ~dev->core_mask, MACCEL_E_INVALID,
+               "core mask %#x names cores that %s lacks (it has %#x)", out->core_mask, dev->info.name,
+               dev->core_mask);
+  MX_RETURN_IF(out->num_cores < 0 || out->slots < 0, MACCEL_E_INVALID,
+               "num_cores and slots cannot be negative");
   MX_FORWARD(check_mode(dev, out->core_mode));
   if (out->core_mask == 0) out->core_mask = dev->core_mask;
   int cores = __builtin_popcount(out->core_mask);
@@ -57,7 +61,8 @@ static int settle_options(const maccel_device *dev, const maccel_model_options *
 
 int maccel_model_load(maccel_device *dev, const void *program, uint64_t program_bytes, const void *consts,
                       uint64_t const_bytes, const maccel_model_options *options, maccel_model **out) {
-  MX_RETURN_IF(!dev || !program || !out, MACCEL_E_INVALID, "a device, a program and a place for the model are needed");
+  MX_RETURN_IF(!dev || !program || !out, MACCEL_E_INVALID,
+               "a device, a program and a place for the model are needed");
   MX_FORWARD(mx_device_check_process(dev));
   MX_RETURN_IF(mx_load_acquire(&dev->lost), MACCEL_E_DEVICE_LOST, "the device %s is lost", dev->info.name);
   MX_RETURN_IF(mx_load_acquire(&dev->closed), MACCEL_E_CLOSED, "the device %s is closed", dev->info.name);
@@ -70,7 +75,8 @@ int maccel_model_load(maccel_device *dev, const void *program, uint64_t program_
   model->max_parts = 1;
   int status = dev->iface->load(dev, model, program, program_bytes, consts, const_bytes);
   if (status == MACCEL_OK && model->info.num_inputs + model->info.num_outputs > 2 * MACCEL_MAX_IO)
-    status = mx_fail(MACCEL_E_UNSUPPORTED, "the program has more than %d inputs and outputs", 2 * MACCEL_MAX_IO);
+    status =
+        mx_fail(MACCEL_E_UNSUPPORTED, "the program has more than %d inputs and outputs", 2 * MACCEL_MAX_IO);
   if (status != MACCEL_OK) {
     dev->iface->unload(dev, model);
     mx_free(model);
@@ -103,7 +109,8 @@ int maccel_model_get_info(const maccel_model *model, maccel_model_info *out) {
   return MACCEL_OK;
 }
 
-int maccel_model_get_tensor(const maccel_model *model, int is_output, uint32_t index, maccel_tensor_info *out) {
+int maccel_model_get_tensor(const maccel_model *model, int is_output, uint32_t index,
+                            maccel_tensor_info *out) {
   MX_RETURN_IF(!model || !out, MACCEL_E_INVALID, "a model and a place for the answer are needed");
   return mx_program_get_tensor(model->program, is_output, index, out);
 }
@@ -115,7 +122,9 @@ int maccel_model_set_profile(maccel_model *model, int on) {
   return MACCEL_OK;
 }
 
-int maccel_model_get_profile(const maccel_model *model, maccel_layer_time *out, uint32_t cap, uint32_t *count) {
-  MX_RETURN_IF(!model || !count || (cap && !out), MACCEL_E_INVALID, "a model and a place for the answer are needed");
+int maccel_model_get_profile(const maccel_model *model, maccel_layer_time *out, uint32_t cap,
+                             uint32_t *count) {
+  MX_RETURN_IF(!model || !count || (cap && !out), MACCEL_E_INVALID,
+               "a model and a place for the answer are needed");
   return mx_program_get_profile(model->program, out, cap, count);
 }

@@ -16,8 +16,8 @@ int mx_notify_open(mx_notify *notify, int force_pipe) {
     return MACCEL_OK;
   }
   int ends[2];
-  MX_RETURN_IF(pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0, MACCEL_E_SYSTEM, "cannot open an eventfd or a pipe: %s",
-               strerror(errno));
+  MX_RETURN_IF(pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0, MACCEL_E_SYSTEM,
+               "cannot open an eventfd or a pipe: %s", strerror(errno));
   notify->read_fd = ends[0];
   notify->write_fd = ends[1];
   return MACCEL_OK;

@@ -23,15 +23,15 @@ typedef struct mx_pool mx_pool; /* buffer.c */
 
 struct maccel_device {
   const mx_device_iface *iface;
-  void *state;          /* of the iface */
-  uint32_t core_mask;   /* cores that exist */
+  void *state; /* of the iface */
+  uint32_t core_mask; /* cores that exist */
   maccel_device_info info;
   uint64_t t_open_ns;
   mx_pool *pool;
-  mx_atomic32 refs;     /* the owner, each ring, model and buffer */
-  mx_atomic32 closed;   /* admission stopped */
-  mx_atomic32 joined;   /* no thread of the device is left */
-  mx_atomic32 lost;     /* set by a device that has gone */
+  mx_atomic32 refs; /* the owner, each ring, model and buffer */
+  mx_atomic32 closed; /* admission stopped */
+  mx_atomic32 joined; /* no thread of the device is left */
+  mx_atomic32 lost; /* set by a device that has gone */
   mx_counters counters;
 };
 
@@ -40,8 +40,8 @@ struct maccel_model {
   mx_program *program;
   maccel_model_options options; /* with the defaults filled in */
   maccel_model_info info;
-  int max_parts;                /* most threads in one inference */
-  mx_atomic32 users;            /* requests accepted and not completed */
+  int max_parts; /* most threads in one inference */
+  mx_atomic32 users; /* requests accepted and not completed */
   mx_atomic32 unloading;
   /* Activation slots, written under the lock of the crew that runs the model. */
   mx_context *idle[MX_MAX_CORES];
@@ -56,8 +56,8 @@ void mx_device_release(maccel_device *dev); /* the last one frees it */
 int mx_device_check_process(const maccel_device *dev);
 
 /* The load entry of every device that keeps programs itself: for the active instruction set. */
-int mx_model_load_program(maccel_device *dev, maccel_model *model, const void *program, uint64_t program_bytes,
-                          const void *consts, uint64_t const_bytes);
+int mx_model_load_program(maccel_device *dev, maccel_model *model, const void *program,
+                          uint64_t program_bytes, const void *consts, uint64_t const_bytes);
 void mx_model_unload_program(maccel_device *dev, maccel_model *model);
 
 /* buffer.c */

@@ -18,7 +18,8 @@ void mx_options_list(const mx_option *table, int count, char *out, size_t out_by
 static int unknown(const char *key, const mx_option *table, int count) {
   char allowed[200];
   mx_options_list(table, count, allowed, sizeof allowed);
-  return mx_fail(MACCEL_E_INVALID, "unknown device option \"%s\"; allowed are %s", key, count ? allowed : "none");
+  return mx_fail(MACCEL_E_INVALID, "unknown device option \"%s\"; allowed are %s", key,
+                 count ? allowed : "none");
 }
 
 static int set(const mx_option *option, const char *text) {
@@ -26,8 +27,8 @@ static int set(const mx_option *option, const char *text) {
   double value = strtod(text, &end);
   int number = *text && !*end && value >= option->low && value <= option->high; /* NaN fails both */
   if (number && option->whole) number = value == (double)(int64_t)value;
-  MX_RETURN_IF(!number, MACCEL_E_INVALID, "device option %s is \"%s\"; allowed are %s from %g to %g", option->key, text,
-               option->whole ? "whole numbers" : "numbers", option->low, option->high);
+  MX_RETURN_IF(!number, MACCEL_E_INVALID, "device option %s is \"%s\"; allowed are %s from %g to %g",
+               option->key, text, option->whole ? "whole numbers" : "numbers", option->low, option->high);
   *option->value = value;
   return MACCEL_OK;
 }
@@ -35,7 +36,8 @@ static int set(const mx_option *option, const char *text) {
 static int append(char *rest, size_t rest_bytes, const char *pair) {
   size_t used = strlen(rest);
   int wrote = snprintf(rest + used, rest_bytes - used, "%s%s", used ? "&" : "", pair);
-  MX_RETURN_IF(wrote < 0 || (size_t)wrote >= rest_bytes - used, MACCEL_E_INVALID, "the device options are too long");
+  MX_RETURN_IF(wrote < 0 || (size_t)wrote >= rest_bytes - used, MACCEL_E_INVALID,
+               "the device options are too long");
   return MACCEL_OK;
 }
 
@@ -53,7 +55,8 @@ int mx_options_parse(const char *text, const mx_option *table, int count, char *
   while (*text) {
     char pair[MAX_PAIR];
     size_t bytes = strcspn(text, "&");
-    MX_RETURN_IF(bytes >= sizeof pair, MACCEL_E_INVALID, "a device option is longer than %d characters", MAX_PAIR - 1);
+    MX_RETURN_IF(bytes >= sizeof pair, MACCEL_E_INVALID, "a device option is longer than %d characters",
+                 MAX_PAIR - 1);
     memcpy(pair, text, bytes);
     pair[bytes] = 0;
     MX_FORWARD(parse_pair(pair, table, count, rest, rest_bytes));

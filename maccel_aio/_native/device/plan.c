@@ -94,7 +94,8 @@ static int take_queued(mx_crew *crew, mx_worker *worker, mx_duty *duty) {
   take_core(crew, r, core, duty);
   take_slot(crew, r->model, duty);
   duty->lead = 1;
-  if (crew->idle && first_runnable(crew, &core)) mx_crew_summon(crew, 1); /* what we gave back can serve two */
+  if (crew->idle && first_runnable(crew, &core))
+    mx_crew_summon(crew, 1); /* what we gave back can serve two */
   return 1;
 }
 

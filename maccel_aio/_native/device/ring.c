@@ -9,8 +9,8 @@
 
 int maccel_ring_open(maccel_device *dev, uint32_t credits, maccel_ring **out) {
   MX_RETURN_IF(!dev || !out, MACCEL_E_INVALID, "a device and a place for the ring are needed");
-  MX_RETURN_IF(credits < 1 || credits > MAX_CREDITS, MACCEL_E_INVALID, "credits is %u; allowed are 1 to %u", credits,
-               MAX_CREDITS);
+  MX_RETURN_IF(credits < 1 || credits > MAX_CREDITS, MACCEL_E_INVALID, "credits is %u; allowed are 1 to %u",
+               credits, MAX_CREDITS);
   MX_FORWARD(mx_device_check_process(dev));
   MX_RETURN_IF(mx_load_acquire(&dev->closed), MACCEL_E_CLOSED, "the device %s is closed", dev->info.name);
   maccel_ring *ring = mx_alloc(sizeof *ring, 64);
@@ -101,7 +101,8 @@ int maccel_ring_notify(maccel_ring *ring) {
 
 int maccel_ring_reap(maccel_ring *ring, maccel_cqe *out, uint32_t n, int32_t *armed) {
   *armed = 0;
-  MX_FORWARD(maccel_ring_clear(ring)); /* before harvesting: a completion after it makes the descriptor readable again */
+  MX_FORWARD(maccel_ring_clear(
+      ring)); /* before harvesting: a completion after it makes the descriptor readable again */
   uint32_t taken = 0;
   for (;;) {
     taken += (uint32_t)maccel_ring_harvest(ring, out + taken, n - taken);

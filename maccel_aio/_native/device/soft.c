@@ -54,7 +54,9 @@ static int soft_open(maccel_device *dev, const char *target, const char *options
 static void soft_enqueue(maccel_device *dev, mx_request *first, uint32_t count) {
   mx_crew_enqueue(dev->state, first, count);
 }
-static int soft_remove(maccel_device *dev, mx_request *request) { return mx_crew_remove(dev->state, request); }
+static int soft_remove(maccel_device *dev, mx_request *request) {
+  return mx_crew_remove(dev->state, request);
+}
 static void soft_stop(maccel_device *dev) { mx_crew_stop(dev->state); }
 static int soft_join(maccel_device *dev, int64_t timeout_ns) { return mx_crew_join(dev->state, timeout_ns); }
 

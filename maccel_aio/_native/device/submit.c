@@ -13,8 +13,9 @@ static int check_sqe(const maccel_ring *ring, const maccel_sqe *sqe) {
                sqe->flags);
   if (sqe->flags & MACCEL_SQE_COMPUTE_ONLY) return MACCEL_OK;
   uint32_t need = model->info.num_inputs + model->info.num_outputs;
-  MX_RETURN_IF(sqe->num_io != need || !sqe->io, MACCEL_E_INVALID, "the model has %u inputs and %u outputs, %u arrays given",
-               model->info.num_inputs, model->info.num_outputs, sqe->io ? sqe->num_io : 0);
+  MX_RETURN_IF(sqe->num_io != need || !sqe->io, MACCEL_E_INVALID,
+               "the model has %u inputs and %u outputs, %u arrays given", model->info.num_inputs,
+               model->info.num_outputs, sqe->io ? sqe->num_io : 0);
   for (uint32_t i = 0; i < need; i++)
     MX_RETURN_IF(!sqe->io[i].data, MACCEL_E_INVALID, "array %u has no memory", i);
   return mx_program_check_io(model->program, sqe->io, sqe->num_io);

@@ -64,7 +64,8 @@ static void the_worker_limit_follows_the_variable_downwards(void) {
   const struct {
     const char *text;
     int want;
-  } cases[] = {{"1", 1}, {"100000", cpus}, {"0", cpus}, {"-3", cpus}, {"two", cpus}, {"1x", cpus}, {"", cpus}};
+  } cases[] = {{"1", 1},      {"100000", cpus}, {"0", cpus}, {"-3", cpus},
+               {"two", cpus}, {"1x", cpus},     {"", cpus}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     setenv("MACCEL_THREADS", cases[i].text, 1);
     CHECK_INT(mx_worker_limit(), cases[i].want);

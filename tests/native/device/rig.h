@@ -42,7 +42,8 @@ static inline void rig_program(builder *b, int depth) {
 
 static inline maccel_model *rig_load(rig *r, const maccel_model_options *options) {
   maccel_model *model = NULL;
-  int status = maccel_model_load(r->dev, r->b.program, r->b.program_bytes, r->b.data, r->b.data_bytes, options, &model);
+  int status = maccel_model_load(r->dev, r->b.program, r->b.program_bytes, r->b.data, r->b.data_bytes,
+                                 options, &model);
   if (status != MACCEL_OK) fprintf(stderr, "load: %s\n", maccel_last_error());
   CHECK_INT(status, MACCEL_OK);
   return model;
@@ -82,7 +83,8 @@ static inline void rig_close(rig *r) {
 }
 
 static inline maccel_sqe rig_sqe(const rig *r, uint64_t user_data) {
-  return (maccel_sqe){.user_data = user_data, .model = r->model, .flags = MACCEL_SQE_COMPUTE_ONLY, .batch = 1};
+  return (maccel_sqe){
+      .user_data = user_data, .model = r->model, .flags = MACCEL_SQE_COMPUTE_ONLY, .batch = 1};
 }
 
 /* Input and output of `batch` items as S8 arrays: the identity on the device's bytes, minus 128. */

@@ -14,9 +14,12 @@ typedef struct wide {
 } wide;
 
 static const maccel_model_options options[MODELS] = {
-    {.core_mode = MACCEL_MODE_SINGLE},  {.core_mode = MACCEL_MODE_MULTI},
-    {.core_mode = MACCEL_MODE_GLOBAL4, .core_mask = 0x1f}, {.core_mode = MACCEL_MODE_GLOBAL8},
-    {.core_mode = MACCEL_MODE_AUTO},    {.core_mode = MACCEL_MODE_SINGLE, .core_mask = 0x102, .slots = 1}};
+    {.core_mode = MACCEL_MODE_SINGLE},
+    {.core_mode = MACCEL_MODE_MULTI},
+    {.core_mode = MACCEL_MODE_GLOBAL4, .core_mask = 0x1f},
+    {.core_mode = MACCEL_MODE_GLOBAL8},
+    {.core_mode = MACCEL_MODE_AUTO},
+    {.core_mode = MACCEL_MODE_SINGLE, .core_mask = 0x102, .slots = 1}};
 
 static void wide_open(wide *w, const char *name, int limit) {
   rig_open(&w->r, name, CREDITS, NULL);

@@ -123,8 +123,12 @@ static void one_storm(const char *name, uint64_t seed, uint32_t limit) {
 
 int main(int argc, char **argv) {
   uint64_t rounds = argc > 1 ? strtoull(argv[1], NULL, 10) : 12;
-  const char *names[] = {"soft:0", "null", "null?inline=1", "fault:soft:0?fail_rate=0.1&reorder=1&duplicate_every=3",
-                         "fault:soft:0?lose_after=200&delay_ms=0.02", "fault:soft:0?hang_every=900&reorder=1"};
+  const char *names[] = {"soft:0",
+                         "null",
+                         "null?inline=1",
+                         "fault:soft:0?fail_rate=0.1&reorder=1&duplicate_every=3",
+                         "fault:soft:0?lose_after=200&delay_ms=0.02",
+                         "fault:soft:0?hang_every=900&reorder=1"};
   for (uint64_t round = 0; round < rounds; round++)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) one_storm(names[i], round * 7 + i, 500);
   return 0;

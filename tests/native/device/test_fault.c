@@ -85,7 +85,8 @@ static void a_completion_posted_twice_arrives_once(void) {
     collect(&r, 8, res);
     for (int i = 0; i < 8; i++) CHECK_INT(res[i], MACCEL_OK);
   }
-  CHECK_INT(maccel_device_close(r.dev, RIG_FOREVER), MACCEL_OK); /* the last duplicate may still be on its way */
+  CHECK_INT(maccel_device_close(r.dev, RIG_FOREVER),
+            MACCEL_OK); /* the last duplicate may still be on its way */
   CHECK_INT(rig_stats(&r).stale, 400);
   rig_close(&r);
 }
@@ -167,8 +168,9 @@ static void the_delay_is_kept_and_a_loss_ends_it(void) {
 
 static void names_and_options_are_checked(void) {
   maccel_device *dev = NULL;
-  const char *bad[] = {"fault",          "fault:",       "fault:fault:soft:0",    "fault:hard:0",
-                       "fault:soft:0?x", "fault:soft:q", "fault:soft:0?seed=1.5", "fault:soft:0?fail_every=0"};
+  const char *bad[] = {
+      "fault",          "fault:",       "fault:fault:soft:0",    "fault:hard:0",
+      "fault:soft:0?x", "fault:soft:q", "fault:soft:0?seed=1.5", "fault:soft:0?fail_every=0"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) CHECK(maccel_device_open(bad[i], &dev) < 0);
   CHECK_INT(maccel_device_open("fault:soft:0?colour=red", &dev), MACCEL_E_INVALID);
   CHECK(strstr(maccel_last_error(), "colour"));

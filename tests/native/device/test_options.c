@@ -21,7 +21,8 @@ static void values_are_set(void) {
 }
 
 static void values_out_of_range_are_refused_with_the_range(void) {
-  const char *bad[] = {"rate=2", "rate=-1", "rate=", "rate", "rate=nan", "rate=x", "count=1.5", "count=0", "count=11", "count=inf"};
+  const char *bad[] = {"rate=2", "rate=-1",   "rate=",   "rate",     "rate=nan",
+                       "rate=x", "count=1.5", "count=0", "count=11", "count=inf"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     CHECK_INT(parse(bad[i], NULL, 0), MACCEL_E_INVALID);
     CHECK(strstr(maccel_last_error(), " from "));
@@ -39,7 +40,9 @@ static void other_keys_are_refused_or_passed_on(void) {
   char small[8] = "";
   CHECK_INT(parse("speed=3&colour=red", small, sizeof small), MACCEL_E_INVALID);
   CHECK_INT(parse("a_key_that_is_much_longer_than_any_key_has_a_right_to_be_in_a_name_of_a_device_"
-                  "that_somebody_types=1", NULL, 0), MACCEL_E_INVALID);
+                  "that_somebody_types=1",
+                  NULL, 0),
+            MACCEL_E_INVALID);
 }
 
 static void an_index_is_a_small_number(void) {
@@ -49,7 +52,8 @@ static void an_index_is_a_small_number(void) {
   CHECK_INT(mx_options_index("12", &index), MACCEL_OK);
   CHECK_INT(index, 12);
   const char *bad[] = {"-1", "1.5", "x", "0x1", "1e3", "10000", " 1"};
-  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) CHECK_INT(mx_options_index(bad[i], &index), MACCEL_E_INVALID);
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    CHECK_INT(mx_options_index(bad[i], &index), MACCEL_E_INVALID);
 }
 
 int main(void) {

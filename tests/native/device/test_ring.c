@@ -1,6 +1,7 @@
 /* The rules of a ring: credits, completions, cancelling, waiting, closing, forking. */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,6 +123,27 @@ static void waiting_ends_by_count_by_time_or_by_closing(void) {
   CHECK_INT(maccel_ring_harvest(r.ring, cqes, 2), 2);
   CHECK_INT(maccel_ring_close(r.ring, RIG_FOREVER), MACCEL_OK);
   CHECK_INT(maccel_ring_wait(r.ring, 1, RIG_FOREVER), MACCEL_E_CLOSED);
+  rig_close(&r);
+}
+
+static void *wait_for_all(void *arg) {
+  rig *r = arg;
+  return (void *)(intptr_t)maccel_ring_wait(r->ring, 4, -1);
+}
+
+/* Three of the four never come: the one that runs must end the wait although it is not enough. */
+static void a_waiter_learns_that_the_ring_was_closed(void) {
+  rig r;
+  rig_open(&r, SLOW, 4, NULL);
+  submit_many(&r, 0, 1);
+  rig_wait_running(&r, 1);
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, wait_for_all, &r) == 0);
+  usleep(5000);
+  CHECK_INT(maccel_ring_close(r.ring, 0), MACCEL_E_TIMEOUT);
+  void *status = NULL;
+  pthread_join(thread, &status);
+  CHECK_INT((intptr_t)status, MACCEL_E_CLOSED);
   rig_close(&r);
 }
 
@@ -281,6 +303,7 @@ int main(void) {
   cancel_has_three_outcomes();
   drain_waits_for_what_was_accepted_before_it();
   waiting_ends_by_count_by_time_or_by_closing();
+  a_waiter_learns_that_the_ring_was_closed();
   reap_with_a_budget_stays_unarmed_until_the_queue_is_empty();
   close_cancels_what_is_queued_and_waits_for_what_runs();
   a_ring_that_is_freed_while_it_runs_goes_with_the_last_request();

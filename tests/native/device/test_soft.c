@@ -27,7 +27,8 @@ static void infer_and_check(rig *r, uint32_t batch, int seed) {
 }
 
 static void every_core_mode_computes_the_same(void) {
-  const int modes[] = {MACCEL_MODE_SINGLE, MACCEL_MODE_MULTI, MACCEL_MODE_GLOBAL4, MACCEL_MODE_GLOBAL8, MACCEL_MODE_AUTO};
+  const int modes[] = {MACCEL_MODE_SINGLE, MACCEL_MODE_MULTI, MACCEL_MODE_GLOBAL4, MACCEL_MODE_GLOBAL8,
+                       MACCEL_MODE_AUTO};
   for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
     rig r;
     rig_open(&r, "soft:0", 4, &(maccel_model_options){.core_mode = modes[m]});
@@ -52,7 +53,8 @@ static void one_slot_and_one_core_are_enough(void) {
 
 static void many_in_flight_in_all_modes_together(void) {
   enum { MODELS = 5, COUNT = 600 };
-  const int modes[MODELS] = {MACCEL_MODE_SINGLE, MACCEL_MODE_MULTI, MACCEL_MODE_GLOBAL4, MACCEL_MODE_GLOBAL8, MACCEL_MODE_AUTO};
+  const int modes[MODELS] = {MACCEL_MODE_SINGLE, MACCEL_MODE_MULTI, MACCEL_MODE_GLOBAL4, MACCEL_MODE_GLOBAL8,
+                             MACCEL_MODE_AUTO};
   rig r;
   rig_open(&r, "soft:0", 32, NULL);
   maccel_model *models[MODELS];
@@ -148,7 +150,11 @@ static void profiles_and_their_limits(void) {
   const struct {
     const char *name;
     int clusters, local, global;
-  } cases[] = {{"soft", 2, 4, 1}, {"auto", 2, 4, 1}, {"soft:7?cores=4", 1, 4, 1}, {"soft:0?cores=2", 1, 2, 0}, {"soft?cores=1", 1, 1, 0}};
+  } cases[] = {{"soft", 2, 4, 1},
+               {"auto", 2, 4, 1},
+               {"soft:7?cores=4", 1, 4, 1},
+               {"soft:0?cores=2", 1, 2, 0},
+               {"soft?cores=1", 1, 1, 0}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     maccel_device *dev = NULL;
     maccel_device_info info;
@@ -162,7 +168,8 @@ static void profiles_and_their_limits(void) {
     maccel_device_free(dev);
   }
   maccel_device *dev = NULL;
-  const char *bad[] = {"soft:x", "soft:-1", "soft?cores=3", "soft?cores=", "soft?core=1", "soft?cores=1e9", "hard:0", "", "soft:99999"};
+  const char *bad[] = {"soft:x", "soft:-1", "soft?cores=3", "soft?cores=", "soft?core=1", "soft?cores=1e9",
+                       "hard:0", "",        "soft:99999"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     CHECK(maccel_device_open(bad[i], &dev) < 0);
     CHECK(strlen(maccel_last_error()) > 10);
@@ -183,10 +190,12 @@ static void options_that_the_device_cannot_follow_are_refused(void) {
                {{.core_mode = MACCEL_MODE_GLOBAL8}, MACCEL_E_UNSUPPORTED}};
   maccel_model *model = NULL;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    CHECK_INT(maccel_model_load(r.dev, r.b.program, r.b.program_bytes, r.b.data, r.b.data_bytes, &cases[i].options, &model),
+    CHECK_INT(maccel_model_load(r.dev, r.b.program, r.b.program_bytes, r.b.data, r.b.data_bytes,
+                                &cases[i].options, &model),
               cases[i].want);
   setenv("MACCEL_ISA", "mmx", 1);
-  CHECK_INT(maccel_model_load(r.dev, r.b.program, r.b.program_bytes, r.b.data, r.b.data_bytes, NULL, &model), MACCEL_E_INVALID);
+  CHECK_INT(maccel_model_load(r.dev, r.b.program, r.b.program_bytes, r.b.data, r.b.data_bytes, NULL, &model),
+            MACCEL_E_INVALID);
   unsetenv("MACCEL_ISA");
   CHECK(maccel_model_load(r.dev, r.b.program, 10, r.b.data, r.b.data_bytes, NULL, &model) < 0);
   rig_close(&r);
