@@ -1,6 +1,6 @@
 """Run one model in every way there is, and store all outputs.
 
-usage: python bit_exact_worker.py MODEL INPUTS.npy OUTPUTS.npz
+usage: python -m tests.bit_exact_worker MODEL INPUTS.npy OUTPUTS.npz
 
 A process of its own for tests/test_bit_exact.py, which sets MACCEL_ISA for it.
 Every array of the result is [samples, ...]; its name is "WAY/OUTPUT".
@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 
 import anyio
-import maccel_aio.sync
 import numpy as np
 from numpy.typing import NDArray
 
 import maccel_aio
+import maccel_aio.sync
 
 Array = NDArray[np.float32]
 Outputs = list[list[Array]]

@@ -7,8 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-import maccel_aio.sync as maccel
 import numpy as np
+
+import maccel_aio.sync as maccel
+from maccel_aio import errors
 
 
 def try_file(accelerator: maccel.Accelerator, path: Path) -> str:
@@ -17,7 +19,7 @@ def try_file(accelerator: maccel.Accelerator, path: Path) -> str:
         with accelerator.load(path) as model:
             inputs = [np.ones(spec.shape, np.float32) for spec in model.inputs]
             model.infer(inputs)
-    except (maccel.ModelFormatError, maccel.UnsupportedError, maccel.OutOfMemoryError):
+    except (errors.ModelFormatError, errors.UnsupportedError, errors.OutOfMemoryError):
         return "refused"
     return "ran"
 

@@ -14,8 +14,8 @@ import pytest
 
 from tests import networks
 
-WORKER = Path(__file__).with_name("bit_exact_worker.py")
-ROOT = WORKER.parent.parent
+WORKER = "tests.bit_exact_worker"
+ROOT = Path(__file__).resolve().parent.parent
 LEVELS = ("scalar", "avx2", "avx512vnni")
 SAMPLES = 32
 
@@ -26,7 +26,7 @@ def outputs_of(model: Path, level: str, folder: Path, threads: str = "2") -> dic
     """Run a model in every way at one level; return the bytes of each output of each way."""
     np.save(folder / "inputs.npy", networks.samples(SAMPLES, seed=7))
     stored = folder / f"{level}-{threads}.npz"
-    command = [sys.executable, str(WORKER), str(model), str(folder / "inputs.npy"), str(stored)]
+    command = [sys.executable, "-m", WORKER, str(model), str(folder / "inputs.npy"), str(stored)]
     env = {**os.environ, "MACCEL_ISA": level, "MACCEL_THREADS": threads}
     done = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=280, check=False

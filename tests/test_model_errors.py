@@ -12,20 +12,20 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import maccel_aio.sync
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import maccel_aio
+import maccel_aio.sync
 from tests import networks
 
 HEADER = 64
 ENTRY = 64
 MANIFEST, PROGRAM, CONSTS = 1, 2, 3
-WORKER = Path(__file__).with_name("hostile_worker.py")
-ROOT = WORKER.parent.parent
+WORKER = "tests.hostile_worker"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +283,7 @@ def test_an_altered_program_is_refused_or_runs_inside_its_memory(
     """What the verifier lets pass is executed: a crash or a hang of the worker fails the test."""
     for number, data in enumerate(hostile_programs(good, 400)):
         (tmp_path / f"{number:04}.mxq").write_bytes(data)
-    command = [sys.executable, str(WORKER), str(tmp_path)]
+    command = [sys.executable, "-m", WORKER, str(tmp_path)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False
     )

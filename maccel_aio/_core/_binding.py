@@ -165,11 +165,13 @@ def parse_file(data: Buffer) -> list[Section]:
     Raises:
         ModelFormatError: if header or table are malformed.
     """
-    base = ffi.from_buffer(data)
     count = ffi.new("uint32_t *")
-    _check(lib.maccel_file_parse(base, len(base), ffi.NULL, 0, count))
-    table = ffi.new("maccel_section[]", max(count[0], 1))
-    _check(lib.maccel_file_parse(base, len(base), table, count[0], count))
+    # Released here: a buffer that a traceback kept would hold the mapping, and the collector of
+    # CPython before 3.11.8 crashes on a view with buffers in a reference cycle.
+    with ffi.from_buffer(data) as base:
+        _check(lib.maccel_file_parse(base, len(base), ffi.NULL, 0, count))
+        table = ffi.new("maccel_section[]", max(count[0], 1))
+        _check(lib.maccel_file_parse(base, len(base), table, count[0], count))
     return [
         Section(entry.type, entry.offset, entry.size, bytes(entry.sha256))
         for entry in table[0 : count[0]]
@@ -237,9 +239,9 @@ def load_model(
     """
     chosen = ffi.new("maccel_model_options *")
     chosen.core_mask, chosen.core_mode, chosen.num_cores, chosen.slots = options
-    code, data = ffi.from_buffer(program), ffi.from_buffer(consts)
     out = ffi.new("maccel_model **")
-    _check(lib.maccel_model_load(device, code, len(code), data, len(data), chosen, out))
+    with ffi.from_buffer(program) as code, ffi.from_buffer(consts) as data:
+        _check(lib.maccel_model_load(device, code, len(code), data, len(data), chosen, out))
     return out[0]
 
 

@@ -137,12 +137,9 @@ class Resident:
         if segment.kind == "cpu":
             graph = bytes(file.section(segment.onnx))
             return Stage(segment, None, None, CpuSegment(segment, variant, graph))
-        handle = _binding.load_model(
-            self.device.handle,
-            file.section(segment.program),
-            file.section(segment.consts),
-            self.config.native_options(),
-        )
+        with file.section(segment.program) as program, file.section(segment.consts) as consts:
+            options = self.config.native_options()
+            handle = _binding.load_model(self.device.handle, program, consts, options)
         bundle = Bundle(self.device, handle)
         self.bundles.append(bundle)
         if (len(segment.inputs), len(segment.outputs)) != (len(bundle.inputs), len(bundle.outputs)):

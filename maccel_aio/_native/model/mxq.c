@@ -32,7 +32,7 @@ static int parse_header(const uint8_t *base, uint64_t size, mxq_header *out) {
   memcpy(out, base, sizeof *out);
   MX_RETURN_IF(memcmp(out->magic, MXQ_MAGIC, sizeof out->magic) != 0, MACCEL_E_FORMAT,
                "the file does not start with the mxq magic bytes");
-  MX_RETURN_IF(out->version != MXQ_VERSION, MACCEL_E_UNSUPPORTED,
+  MX_RETURN_IF(out->version != MXQ_VERSION, MACCEL_E_FORMAT,
                "the file has format version %u, this build reads version %u", out->version, MXQ_VERSION);
   MX_RETURN_IF(out->flags != 0, MACCEL_E_FORMAT, "the header has unknown flags 0x%x", out->flags);
   MX_RETURN_IF(out->section_bytes != sizeof(mxq_section), MACCEL_E_FORMAT,

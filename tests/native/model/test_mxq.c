@@ -66,7 +66,7 @@ static void expect(int status, const char *reason) {
 
 static void damage_is_named(void) {
   DAMAGE(file[6] = '\n', MACCEL_E_FORMAT, "the file does not start with the mxq magic bytes");
-  DAMAGE(header()->version = 2, MACCEL_E_UNSUPPORTED, "the file has format version 2, this build reads version 1");
+  DAMAGE(header()->version = 2, MACCEL_E_FORMAT, "the file has format version 2, this build reads version 1");
   DAMAGE(header()->flags = 4, MACCEL_E_FORMAT, "the header has unknown flags 0x4");
   DAMAGE(header()->section_bytes = 48, MACCEL_E_FORMAT, "the header says 48 bytes for a section table entry, not 64");
   DAMAGE(header()->file_bytes = 600, MACCEL_E_FORMAT,
