@@ -6,6 +6,7 @@ the same bits as the program itself. The float values come from onnxruntime.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,17 @@ def measure(
     Raises:
         MaccelError: the file cannot be run.
     """
+    # A thread of its own: the caller's may run an event loop, where blocking calls are warned of.
+    with ThreadPoolExecutor(1) as worker:
+        return worker.submit(_compare, path, graph, samples, scaled).result()
+
+
+def _compare(
+    path: str | os.PathLike[str],
+    graph: Graph,
+    samples: Iterable[Feed],
+    scaled: Mapping[str, NDArray[np.float64]],
+) -> dict[str, float]:
     from maccel_aio import sync
 
     found = {name: _Noise() for name in graph.outputs}

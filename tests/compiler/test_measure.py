@@ -115,3 +115,7 @@ def test_it_can_be_left_out(tmp_path: Path) -> None:
     assert report.output_sqnr_device_db == {}
     assert {layer.sqnr_device_db for layer in report.layers} == {None}
     assert not report.warnings
+
+
+async def test_a_compilation_on_an_event_loop_is_measured_without_a_warning(tmp_path: Path) -> None:
+    assert compiled(tmp_path, chain(2), measure=1).output_sqnr_device_db
