@@ -1,10 +1,13 @@
 """A quantised graph in numpy, by the device's number rules: exact sums, one rounding per store."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maccel_aio.compiler.ir import Activation, Graph, Node, TensorQuant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LIMITS = {"u8": (0, 255), "s8": (-128, 127), "s16": (-32768, 32767)}
 Array = np.ndarray[Any, Any]
@@ -16,7 +19,7 @@ def put(value: Array, quant: TensorQuant, qmin: int | None, qmax: int | None) ->
         return value.astype(np.float32)
     low, high = _LIMITS[quant.dtype]
     codes = np.rint(value / quant.scale) + quant.zero
-    return np.clip(codes, low if qmin is None else qmin, high if qmax is None else qmax)
+    return np.asarray(np.clip(codes, low if qmin is None else qmin, high if qmax is None else qmax))
 
 
 def real(codes: Array, quant: TensorQuant) -> Array:
@@ -26,12 +29,11 @@ def real(codes: Array, quant: TensorQuant) -> Array:
 def act(value: Array, how: Activation | None) -> Array:
     if how is None or how.kind == "none":
         return value
-    sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
-    table = {
+    table: dict[str, Callable[[Array], Array]] = {
         "clamp": lambda v: np.clip(v, how.a, how.b),
         "leaky": lambda v: np.where(v < 0, v * how.a, v),
-        "sigmoid": sigmoid,
-        "silu": lambda v: v * sigmoid(v),
+        "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+        "silu": lambda v: v / (1 + np.exp(-v)),
         "hardswish": lambda v: v * np.clip(v * how.a + how.b, 0, 1),
         "tanh": np.tanh,
     }
@@ -103,26 +105,24 @@ class Evaluator:
 
     def step(self, node: Node) -> None:
         value = getattr(self, f"op_{node.op.lower()}")(node)
-        residual = None if node.residual is None else self.value(node.residual.tensor)
-        if residual is not None and not node.residual.after_act:
-            value = value + residual
-        value = act(value, node.act)
-        if residual is not None and node.residual.after_act:
-            value = value + residual
+        late = node.residual is not None and node.residual.after_act
+        residual = 0.0 if node.residual is None else self.value(node.residual.tensor)
+        value = act(value, node.act) + residual if late else act(value + residual, node.act)
         limits = (node.quant.qmin, node.quant.qmax) if node.quant else (None, None)
         self.codes[node.output] = put(value, self.quant(node.output), *limits)
 
     def weighted(self, node: Node, function: Any) -> Array:
         x = self.graph.tensor(node.inputs[0]).storage
         if node.quant is None:
+            assert node.weights is not None
             kernel = node.weights.kernel.transpose(0, 2, 3, 1)
             total = function(self.value(node.inputs[0]), kernel)
-            return total + self._channels(node, node.weights.bias)
+            return np.asarray(total + self._channels(node, node.weights.bias))
         total = function(self.codes[node.inputs[0]] - x.zero, node.quant.weights)
         bound = np.abs(total + self._channels(node, node.quant.bias)).max()
         assert bound < 2**31
         total = total + self._channels(node, node.quant.bias)
-        return total * self._channels(node, node.quant.scale)
+        return np.asarray(total * self._channels(node, node.quant.scale))
 
     def _channels(self, node: Node, values: Array) -> Array:
         return values if node.op == "Linear" else values[:, None, None]
@@ -148,7 +148,7 @@ class Evaluator:
     def op_averagepool(self, node: Node) -> Array:
         x = self.value(node.inputs[0])
         assert tuple(node.attrs["kernel"]) == x.shape[2:]
-        return x.mean(axis=(2, 3), keepdims=True)
+        return np.asarray(x.mean(axis=(2, 3), keepdims=True))
 
     def op_reshape(self, node: Node) -> Array:
         return self.value(node.inputs[0]).reshape(self.graph.tensor(node.output).dims)

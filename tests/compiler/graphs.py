@@ -13,6 +13,12 @@ F32 = np.dtype(np.float32)
 RELU = Activation("clamp", 0.0, float("inf"))
 
 
+def weights_of(node: Node) -> ConvWeights:
+    """Return the float weights of a node that has some."""
+    assert node.weights is not None
+    return node.weights
+
+
 class Builder:
     """Adds nodes one after another; `graph` makes the result."""
 

@@ -12,7 +12,7 @@ from maccel_aio.compiler.precision import PrecisionOptions
 from maccel_aio.compiler.quantize import quantise
 from maccel_aio.compiler.report import sqnr_db
 from tests.compiler.evaluator import Evaluator
-from tests.compiler.graphs import RELU, Builder, feeds, statistics
+from tests.compiler.graphs import RELU, Builder, feeds, statistics, weights_of
 
 RELU6 = Activation("clamp", 0.0, 6.0)
 FLT_MAX_RELU = Activation("clamp", 0.0, float(np.finfo(np.float32).max))
@@ -26,12 +26,14 @@ def uneven(act: Activation | None, *, group: int = 1, spread: float = 40.0) -> t
     """Two layers whose common tensor has channels of very different size."""
     b = Builder((1, 8, 10, 10))
     middle = b.conv("x", 16, act=act)
-    b.nodes[0].weights.kernel *= np.geomspace(1 / spread, 1, 16)[:, None, None, None].astype("f4")
-    b.nodes[0].weights.bias *= np.geomspace(1 / spread, 1, 16).astype("f4")
+    weights_of(b.nodes[0]).kernel *= np.geomspace(1 / spread, 1, 16)[:, None, None, None].astype(
+        "f4"
+    )
+    weights_of(b.nodes[0]).bias *= np.geomspace(1 / spread, 1, 16).astype("f4")
     out = b.conv(middle, 16 if group > 1 else 6, kernel=3, group=group)
     wanted = np.geomspace(spread, 1, 16).astype("f4")
     if group == 1:
-        b.nodes[1].weights.kernel *= wanted[None, :, None, None]
+        weights_of(b.nodes[1]).kernel *= wanted[None, :, None, None]
     return b.graph(out), out
 
 
@@ -95,7 +97,7 @@ def test_depthwise_readers_are_scaled_by_channel() -> None:
     sample = feeds(graph, 1, seed=5)[0]
     exact = Evaluator(graph).run(sample)[out]
     stats = observed(graph, 12)
-    graph.nodes[1].weights.kernel *= np.geomspace(40, 1, 16)[:, None, None, None].astype("f4")
+    weights_of(graph.nodes[1]).kernel *= np.geomspace(40, 1, 16)[:, None, None, None].astype("f4")
     exact = Evaluator(graph).run(sample)[out]
     scaled = equalise(graph, find_links(graph, everywhere, PrecisionOptions()), stats, 12)
     assert scaled
@@ -115,11 +117,11 @@ def test_residuals_outputs_and_curved_activations_are_no_links() -> None:
 def test_several_readers_are_all_scaled() -> None:
     b = Builder((1, 8, 10, 10))
     middle = b.conv("x", 8, act=RELU)
-    b.nodes[0].weights.kernel *= np.geomspace(0.02, 1, 8)[:, None, None, None].astype("f4")
-    b.nodes[0].weights.bias *= np.geomspace(0.02, 1, 8).astype("f4")
+    weights_of(b.nodes[0]).kernel *= np.geomspace(0.02, 1, 8)[:, None, None, None].astype("f4")
+    weights_of(b.nodes[0]).bias *= np.geomspace(0.02, 1, 8).astype("f4")
     one, other = b.conv(middle, 4), b.conv(middle, 4, kernel=3)
     for node in b.nodes[1:]:
-        node.weights.kernel *= np.geomspace(50, 1, 8)[None, :, None, None].astype("f4")
+        weights_of(node).kernel *= np.geomspace(50, 1, 8)[None, :, None, None].astype("f4")
     graph = b.graph(one, other)
     sample = feeds(graph, 1, seed=5)[0]
     exact = Evaluator(graph).run(sample)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 
-class Reader(CalibrationDataReader):
+class Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self) -> None:
         rng = np.random.default_rng(5)
         self.feeds = iter(

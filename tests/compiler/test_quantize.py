@@ -8,7 +8,7 @@ from maccel_aio.compiler.qdq import GivenFormat, GivenScales
 from maccel_aio.compiler.quantize import QuantizeOptions, clamp_codes, is_depthwise, quantise
 from maccel_aio.compiler.report import sqnr_db
 from tests.compiler.evaluator import Evaluator
-from tests.compiler.graphs import RELU, Builder, feeds, statistics
+from tests.compiler.graphs import RELU, Builder, feeds, statistics, weights_of
 
 
 def everywhere(node: Node) -> bool:
@@ -129,7 +129,7 @@ def test_a_constant_output_does_not_make_products_overflow() -> None:
     out = b.conv(dead, 3)
     graph = b.graph(out)
     silent = [{"x": np.zeros((1, 4, 6, 6), np.float32)}]
-    b.nodes[0].weights.bias[:] = 0
+    weights_of(b.nodes[0]).bias[:] = 0
     stats = statistics(graph, silent) | {"x": statistics(graph, feeds(graph, 2))["x"]}
     quantise(graph, stats, on_npu=everywhere)
     node = graph.nodes[0]

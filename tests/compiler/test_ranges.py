@@ -26,7 +26,9 @@ def test_u8_represents_zero_and_loses_at_most_half_a_step_inside_the_range(
 
 
 def test_positive_ranges_have_zero_point_zero() -> None:
-    assert affine_u8(0.0, 6.0) == (pytest.approx(6 / 255), 0)
+    scale, zero = affine_u8(0.0, 6.0)
+    assert scale == pytest.approx(6 / 255)
+    assert zero == 0
 
 
 def test_negative_ranges_have_zero_point_255() -> None:
