@@ -1,7 +1,6 @@
 """Event loops, blocked-loop detection, leak checks; and real models, compiled once per run."""
 
 import gc
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from maccel_aio._core import _device, _graveyard, _guard
-
-sys.path.insert(0, str(Path(__file__).parent / "core"))
 
 Compiled = Callable[..., Path]
 
@@ -50,7 +47,7 @@ def no_leaks() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def zoo_model(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     """Compile a model of the zoo, ``zoo_model("centerface", (512, 512))``, and return the file."""
-    from maccel_aio import zoo  # noqa: PLC0415 - tests of the core need none of it
+    from maccel_aio import zoo
 
     folder = tmp_path_factory.mktemp("zoo-models")
     made: dict[tuple[str, tuple[int, int] | None], Path] = {}

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 
-import mxqtools
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +13,7 @@ from onnx import TensorProto, helper
 import maccel_aio
 import maccel_aio.sync as maccel
 from maccel_aio import CancelOutcome, JobState
+from tests.core import mxqtools
 
 X = np.arange(8, dtype=np.float32)
 
@@ -109,7 +109,7 @@ def test_threads_that_end_leave_no_rings_behind(path):
             thread.start()
             thread.join()
         assert len(model._ports) <= 2
-        assert len(acc._device.thread_rings) <= 2
+        assert len(acc._here().thread_rings) <= 2
         assert model.stats().completed == 30
 
 
@@ -144,15 +144,17 @@ def test_cancelling_a_job(path):
 
 
 def test_credits_bound_a_thread(path):
-    with maccel.Accelerator("fault:soft:0?delay_ms=20") as acc:
-        with acc.load(path, max_inflight=2) as model:
-            jobs = [model.submit(X) for _ in range(2)]
-            with pytest.raises(maccel_aio.QueueFullError):
-                model.submit(X, timeout=0)
-            jobs += [model.submit(X) for _ in range(6)]
-            for job in jobs:
-                job.result()
-            assert model.stats().completed == 8
+    with (
+        maccel.Accelerator("fault:soft:0?delay_ms=20") as acc,
+        acc.load(path, max_inflight=2) as model,
+    ):
+        jobs = [model.submit(X) for _ in range(2)]
+        with pytest.raises(maccel_aio.QueueFullError):
+            model.submit(X, timeout=0)
+        jobs += [model.submit(X) for _ in range(6)]
+        for job in jobs:
+            job.result()
+        assert model.stats().completed == 8
 
 
 def test_deadlines_and_failures(path):

@@ -111,9 +111,13 @@ def show_guesses(console: Console, guesses: list[Guess], labels: list[str]) -> N
     rows: list[list[Cell]] = []
     for guess in guesses:
         mark: Cell = ("✓", "good") if guess.is_right else ("✗", "bad")
-        names = [f"{short_name(labels[number])} {share:.0%}" for number, share in guess.top]
+        names = [_guess_text(short_name(labels[number]), share) for number, share in guess.top]
         rows.append([mark, (short_name(labels[guess.truth]), "accent"), ", ".join(names)])
     console.table([Column(""), Column("photo of"), Column("the five best guesses")], rows)
+
+
+def _guess_text(name: str, share: float) -> str:
+    return f"{name} {share:.0%}" if share >= 0.005 else name
 
 
 def short_name(label: str) -> str:

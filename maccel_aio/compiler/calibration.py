@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from maccel_aio.errors import InvalidError
+
+_log = logging.getLogger("maccel_aio.compiler")
 
 _ROW_ELEMENTS = 8192
 
@@ -43,7 +46,8 @@ class TensorStats:
         others = tuple(d for d in range(value.ndim) if d != self.axis % max(value.ndim, 1))
         self.minimum.append(np.atleast_1d(value.min(axis=others)).astype(np.float32))
         self.maximum.append(np.atleast_1d(value.max(axis=others)).astype(np.float32))
-        mean = value.mean(axis=others, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            mean = value.mean(axis=others, dtype=np.float64)
         self.mean.append(np.atleast_1d(mean).astype(np.float32))
 
     def keep_rows(self, value: NDArray[Any]) -> None:
@@ -133,7 +137,7 @@ def collect(
     rows: Collection[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, TensorStats]:
-    """Return statistics of every float tensor of `tapped`.
+    """Return statistics of every float tensor of `tapped` that is finite (a mask may not be).
 
     One sample's tensors are in memory at a time.
 
@@ -145,7 +149,7 @@ def collect(
         progress: called with the number of samples done, after each.
 
     Raises:
-        InvalidError: there are no samples, or a tensor is not finite.
+        InvalidError: there are no samples.
     """
     stats: dict[str, TensorStats] = {}
     axes = axes or {}
@@ -164,11 +168,11 @@ def collect(
             progress(done)
     if done == 0:
         raise InvalidError("calibration needs at least one sample")
-    _check_finite(stats)
-    return stats
+    return {name: found for name, found in stats.items() if _is_finite(name, found)}
 
 
-def _check_finite(stats: Mapping[str, TensorStats]) -> None:
-    for name, found in stats.items():
-        if not np.isfinite(found.low) or not np.isfinite(found.high):
-            raise InvalidError(f"tensor {name!r} is not finite on the calibration data")
+def _is_finite(name: str, found: TensorStats) -> bool:
+    finite = bool(np.isfinite(found.low) and np.isfinite(found.high))
+    if not finite:
+        _log.warning("tensor %r is not finite on the calibration data: it stays float", name)
+    return finite

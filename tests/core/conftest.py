@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import mxqtools
 import pytest
 
 import maccel_aio
+from tests.core import mxqtools
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,8 @@ def checks(no_leaks: None, no_blocking_calls: None) -> None:
 @pytest.fixture
 def plus_path(tmp_path: Path) -> Path:
     """x -> x + 1 for eight numbers."""
-    return mxqtools.plus(tmp_path / "plus.mxq", 8)
+    made: Path = mxqtools.plus(tmp_path / "plus.mxq", 8)
+    return made
 
 
 @pytest.fixture

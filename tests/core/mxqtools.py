@@ -61,7 +61,9 @@ class Program:
         self.consts.append(np.ascontiguousarray(array, dtype=dtype))
         return len(self.consts) - 1
 
-    def insn(self, op: int, ins: Any, outs: Any, cst: Any = (), i: Any = None, f: Any = None) -> None:
+    def insn(
+        self, op: int, ins: Any, outs: Any, cst: Any = (), i: Any = None, f: Any = None
+    ) -> None:
         ints, floats = [0] * 24, [0.0] * 16
         for key, value in (i or {}).items():
             ints[key] = value
@@ -129,7 +131,9 @@ class Program:
         for array in self.consts:
             kind = {"int8": S8, "int32": S32, "float32": F32, "uint8": U8}[array.dtype.name]
             dims = [*array.shape, *[1] * (6 - array.ndim)]
-            consts += struct.pack("<BBHIQQ6i", kind, array.ndim, 0, 0, len(data), array.nbytes, *dims)
+            consts += struct.pack(
+                "<BBHIQQ6i", kind, array.ndim, 0, 0, len(data), array.nbytes, *dims
+            )
             data += array.tobytes()
             data += bytes(_align(len(data)) - len(data))
         head = struct.pack(
@@ -219,7 +223,9 @@ def plus(path: Path, *shape: int, value: float = 1.0) -> Path:
     return write(path, program, [Value("x", full, source)], [Value("y", full, target)])
 
 
-def image(path: Path, c: int, h: int, w: int, layout: str = "NCHW", batch_axis: int | None = 0) -> Path:
+def image(
+    path: Path, c: int, h: int, w: int, layout: str = "NCHW", batch_axis: int | None = 0
+) -> Path:
     """x -> (x + 1, flat copy of x in ONNX order): one image output and one that is none."""
     program = Program()
     source, target = program.tensor(1, h, w, c), program.tensor(1, h, w, c)
@@ -262,7 +268,8 @@ def conv(path: Path, weights: Any, h: int, w: int, scale: float = 1.0) -> Path:
 def segmented(path: Path, n: int, graph: bytes) -> Path:
     """x + 1 on the NPU -> an ONNX graph "a" -> "b" on the CPU -> b + 10 on the NPU."""
     sections: list[tuple[int, bytes]] = []
-    segments, specs = [], []
+    segments: list[dict[str, Any]] = []
+    specs: list[dict[str, Any]] = []
     for value, names in ((1.0, ("x", "a")), (10.0, ("b", "y"))):
         program = Program()
         source, target = program.tensor(1, n), program.tensor(1, n)
@@ -271,8 +278,8 @@ def segmented(path: Path, n: int, graph: bytes) -> Path:
         at = 1 + len(sections)
         sections += [(2, code), (3, data)]
         one, two = Value(names[0], (1, n), source), Value(names[1], (1, n), target)
-        segments.append({"kind": "npu", "name": f"npu{len(segments)}", "program": at,
-                         "consts": at + 1, "inputs": [port(one)], "outputs": [port(two)]})  # fmt: skip
+        segment = {"kind": "npu", "name": f"npu{len(segments)}", "program": at, "consts": at + 1}
+        segments.append({**segment, "inputs": [port(one)], "outputs": [port(two)]})
         specs += [spec(program, one), spec(program, two)]
     sections.append((4, graph))
     middle = {"kind": "cpu", "name": "cpu0", "onnx": len(sections), "inputs": [{"name": "a"}],

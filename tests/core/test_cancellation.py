@@ -17,7 +17,7 @@ HANGS = "fault:soft:0?hang_every=1"
 
 async def until(condition):
     with anyio.fail_after(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - counters, not events
             await anyio.sleep(0.001)
 
 
@@ -62,18 +62,20 @@ async def test_a_cancelled_waiter_hands_its_credit_on(plus_path):
 
 
 async def test_a_queued_request_is_removed_and_never_runs(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?cores=1&delay_ms=60") as acc:
-        async with acc.load(plus_path) as model:
-            first = await model.submit(X)
-            second = await model.submit(X)
-            await until(lambda: acc.stats().running >= 1)
-            assert second.cancel() is CancelOutcome.REMOVED
-            assert second.done()
-            with pytest.raises(maccel_aio.CancelledRequestError):
-                await second
-            np.testing.assert_array_equal((await first)[0], X + 1)
-            await until(lambda: model.stats().in_flight == 0)
-            assert (model.stats().completed, model.stats().cancelled) == (1, 1)
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?cores=1&delay_ms=60") as acc,
+        acc.load(plus_path) as model,
+    ):
+        first = await model.submit(X)
+        second = await model.submit(X)
+        await until(lambda: acc.stats().running >= 1)
+        assert second.cancel() is CancelOutcome.REMOVED
+        assert second.done()
+        with pytest.raises(maccel_aio.CancelledRequestError):
+            await second
+        np.testing.assert_array_equal((await first)[0], X + 1)
+        await until(lambda: model.stats().in_flight == 0)
+        assert (model.stats().completed, model.stats().cancelled) == (1, 1)
 
 
 async def test_a_running_request_is_abandoned_and_keeps_its_credit(plus_path):
@@ -129,45 +131,49 @@ async def test_out_in_use_is_refused_while_its_request_runs(plus_path):
 
 
 async def test_one_cancelled_of_many_harms_no_other(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=10") as acc:
-        async with acc.load(plus_path) as model:
-            for victim in range(4):
-                results = [None] * 8
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=10") as acc,
+        acc.load(plus_path) as model,
+    ):
+        for victim in range(4):
+            results = [None] * 8
 
-                async def one(index, scope):
-                    with scope:
-                        (results[index],) = await model.infer(X + index)
+            async def one(index, scope, results=results):
+                with scope:
+                    (results[index],) = await model.infer(X + index)
 
-                scopes = [anyio.CancelScope() for _ in range(8)]
-                async with anyio.create_task_group() as group:
-                    for index in range(8):
-                        group.start_soon(one, index, scopes[index])
-                    await anyio.sleep(0.005)
-                    scopes[victim].cancel()
+            scopes = [anyio.CancelScope() for _ in range(8)]
+            async with anyio.create_task_group() as group:
                 for index in range(8):
-                    if index != victim:
-                        np.testing.assert_array_equal(results[index], X + index + 1)
+                    group.start_soon(one, index, scopes[index])
+                await anyio.sleep(0.005)
+                scopes[victim].cancel()
+            for index in range(8):
+                if index != victim:
+                    np.testing.assert_array_equal(results[index], X + index + 1)
 
 
 async def test_retry_storms_never_exceed_the_credits(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=5") as acc:
-        async with acc.load(plus_path, max_inflight=4) as model:
-            peak = 0
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=5") as acc,
+        acc.load(plus_path, max_inflight=4) as model,
+    ):
+        peak = 0
 
-            async def stormy():
-                nonlocal peak
-                for _ in range(10):
-                    with anyio.move_on_after(0.004):
-                        await model.infer(X)
-                    peak = max(peak, model.stats().in_flight)
+        async def stormy():
+            nonlocal peak
+            for _ in range(10):
+                with anyio.move_on_after(0.004):
+                    await model.infer(X)
+                peak = max(peak, model.stats().in_flight)
 
-            async with anyio.create_task_group() as group:
-                for _ in range(12):
-                    group.start_soon(stormy)
-            assert peak <= 4
-            await until(lambda: model.stats().in_flight == 0)
-            (y,) = await model.infer(X)
-            np.testing.assert_array_equal(y, X + 1)
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(stormy)
+        assert peak <= 4
+        await until(lambda: model.stats().in_flight == 0)
+        (y,) = await model.infer(X)
+        np.testing.assert_array_equal(y, X + 1)
 
 
 async def test_awaiting_a_job_is_passive(plus_path):

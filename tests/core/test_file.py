@@ -2,11 +2,11 @@
 
 import json
 
-import mxqtools
 import pytest
 
 import maccel_aio
 from maccel_aio._core import _file
+from tests.core import mxqtools
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def variant(manifest):
         (lambda m: m.pop("name") and None, "KeyError"),
         (lambda m: m.update(format=2), "format 2"),
         (lambda m: m.update(variants=[]), "no variants"),
-        (lambda m: [1, 2], "malformed"),
+        (lambda _: [1, 2], "malformed"),
         (lambda m: variant(m).update(segments=[]), "lacks"),
         (lambda m: variant(m)["segments"][0].update(kind="gpu"), "gpu"),
         (lambda m: variant(m)["segments"][0].update(program=77), "not there"),
@@ -122,7 +122,7 @@ async def test_a_manifest_that_contradicts_its_program_is_refused(tmp_path, soun
 async def test_variants_are_chosen_by_shape(tmp_path, sound):
     def twice(manifest):
         manifest["variants"] = [variant(manifest), json.loads(json.dumps(variant(manifest)))]
-        for item in (manifest["variants"][0]["inputs"] + manifest["variants"][0]["outputs"]):
+        for item in manifest["variants"][0]["inputs"] + manifest["variants"][0]["outputs"]:
             item["shape"] = [1, 2, 4]
         for port in ("inputs", "outputs"):
             manifest["variants"][0]["segments"][0][port][0]["perm"] = [0, 1, 2]

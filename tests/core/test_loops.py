@@ -25,7 +25,7 @@ def in_threads(*functions):
     def guarded(function):
         try:
             function()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - shown by the main thread
             errors.append(error)
 
     threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
@@ -50,14 +50,8 @@ async def burst(model, offset, count=50):
 def test_loops_of_all_kinds_and_blocking_threads_share_one_model(plus_path):
     acc = maccel_aio.sync.Accelerator("soft:0")
     shared = acc.load(plus_path)
-    model = None
-
-    async def load():
-        nonlocal model
-        model = maccel_aio.Model(plus_path)
-        await model.launch(maccel_aio.Accelerator("soft:0"))
-
-    asyncio.run(load())
+    accelerator = maccel_aio.Accelerator("soft:0")
+    model = asyncio.run(_load(accelerator, plus_path))
 
     def blocking():
         twin = maccel_aio.sync.Model.share(model)
@@ -74,7 +68,6 @@ def test_loops_of_all_kinds_and_blocking_threads_share_one_model(plus_path):
         lambda: [shared.infer(X) for _ in range(50)],
     )
     assert model.stats().completed == 200
-    accelerator = model._accelerator
     asyncio.run(accelerator.aclose())
     acc.close()
 
@@ -86,7 +79,7 @@ def test_a_model_survives_many_loops_one_after_the_other(plus_path):
         runner = [asyncio.run, uvloop.run][round_ % 2]
         runner(burst(model, round_, 5))
         trio.run(burst, model, round_, 5)
-    device = acc._device
+    device = acc._here()
     assert model.stats().completed == 100
     assert len(device.reactors) <= 2  # those of ended loops are gone
     asyncio.run(acc.aclose())
@@ -159,7 +152,7 @@ async def test_opening_and_closing_again_and_again(plus_path):
         async with maccel_aio.Accelerator("soft:0") as acc, acc.load(plus_path) as model:
             (y,) = await model.infer(X + index)
             np.testing.assert_array_equal(y, X + index + 1)
-    assert len(os.listdir("/proc/self/fd")) < 200  # noqa: PTH208 - counting
+    assert len(os.listdir("/proc/self/fd")) < 200
 
 
 def test_what_is_not_closed_is_reported(plus_path):
@@ -173,7 +166,7 @@ def test_what_is_not_closed_is_reported(plus_path):
     acc._models.clear()
     model._accelerator = None
     resident = model._resident
-    with pytest.warns(ResourceWarning, match="never closed"):
+    with pytest.warns(ResourceWarning, match="never closed"):  # noqa: PT031 - both are needed
         del acc, model
         gc.collect()
     resident.unload()

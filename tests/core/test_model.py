@@ -3,11 +3,11 @@
 import functools
 
 import anyio
-import mxqtools
 import numpy as np
 import pytest
 
 import maccel_aio
+from tests.core import mxqtools
 
 X = np.arange(8, dtype=np.float32)
 

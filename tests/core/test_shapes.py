@@ -1,6 +1,5 @@
 """Layouts, batches and strides, against numpy on random shapes."""
 
-import mxqtools
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,8 +9,15 @@ from numpy.lib.stride_tricks import as_strided
 import maccel_aio.sync
 from maccel_aio._core import _arrays, _shapes
 from maccel_aio._core._types import TensorSpec
+from tests.core import mxqtools
 
 DIMS = st.integers(1, 6)
+
+
+def layout_of(specs, shapes):
+    found = _shapes.match(specs, shapes)
+    assert found is not None
+    return found.hwc
 
 
 def spec(shape, layout="ND", batch_axis=0):
@@ -40,9 +46,9 @@ def test_the_layout_is_found_by_the_vendors_rule(shape, expected):
 
 def test_hwc_wins_when_both_fit():
     cube = spec((1, 3, 3, 3), "NCHW")
-    assert _shapes.match([cube], [(3, 3, 3)]).hwc is True
+    assert layout_of([cube], [(3, 3, 3)]) is True
     other = spec((1, 2, 3, 3), "NCHW")
-    assert _shapes.match([cube, other], [(3, 3, 3), (2, 3, 3)]).hwc is False
+    assert layout_of([cube, other], [(3, 3, 3), (2, 3, 3)]) is False
 
 
 def test_all_inputs_have_one_layout_and_one_batch():
@@ -67,7 +73,9 @@ def strided(draw):
     shape = draw(st.lists(DIMS, min_size=1, max_size=4))
     base = np.arange(int(np.prod([2 * d for d in shape])), dtype=np.float32)
     base = base.reshape([2 * d for d in shape])
-    steps = draw(st.lists(st.sampled_from([1, 2, -1, -2]), min_size=len(shape), max_size=len(shape)))
+    steps = draw(
+        st.lists(st.sampled_from([1, 2, -1, -2]), min_size=len(shape), max_size=len(shape))
+    )
     view = base[tuple(slice(None, None, s) for s in steps)]
     view = view[tuple(slice(0, d) for d in shape)]
     return view.transpose(draw(st.permutations(range(len(shape)))))
@@ -105,13 +113,19 @@ def test_user_order_and_onnx_order_are_inverse(c, h, w, items, batched, hwc, nch
     onnx = _arrays.to_onnx(value, found, user, batched)
     assert onnx.shape == (found.items, *shape)
     canonical = user.reshape(-1, *((h, w, c) if hwc else (c, h, w)))
-    expected = canonical if hwc != nchw else canonical.transpose((0, 3, 1, 2) if nchw else (0, 2, 3, 1))
+    expected = (
+        canonical if hwc != nchw else canonical.transpose((0, 3, 1, 2) if nchw else (0, 2, 3, 1))
+    )
     np.testing.assert_array_equal(onnx[:, 0], expected)
     np.testing.assert_array_equal(_arrays.from_onnx(value, found, onnx), user)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(DIMS, DIMS, DIMS, st.integers(1, 3), st.booleans(), st.booleans(), st.booleans(), st.booleans())
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    DIMS, DIMS, DIMS, st.integers(1, 3), st.booleans(), st.booleans(), st.booleans(), st.booleans()
+)
 def test_images_come_back_in_the_layout_of_the_input(
     tmp_path, c, h, w, items, batched, hwc, nchw, flipped
 ):
@@ -121,7 +135,7 @@ def test_images_come_back_in_the_layout_of_the_input(
     x = np.random.default_rng(0).random(shape, np.float32)
     if flipped:
         x = x[..., ::-1]
-    is_hwc = _shapes.match([spec((1, c, h, w), "NCHW")], [x.shape]).hwc
+    is_hwc = layout_of([spec((1, c, h, w), "NCHW")], [x.shape])
     with maccel_aio.sync.Accelerator("soft:0") as acc, acc.load(path) as model:
         y, flat = model.infer(x)
     np.testing.assert_array_equal(y, x + 1)

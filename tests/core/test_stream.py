@@ -4,6 +4,7 @@ import threading
 import time
 
 import anyio
+import anyio.lowlevel
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ def frame(index):
 
 async def numbers(count):
     for index in range(count):
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         yield frame(index)
 
 
@@ -33,9 +34,12 @@ async def test_items_come_in_order_and_complete(plus, depth):
 
 
 async def test_order_survives_completions_out_of_order(plus_path):
-    async with maccel_aio.Accelerator("fault:soft:0?reorder=1&seed=1&delay_ms=1") as acc:
-        async with acc.load(plus_path) as model, model.stream(numbers(60), depth=8) as stream:
-            assert [item.index async for item in stream] == list(range(60))
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?reorder=1&seed=1&delay_ms=1") as acc,
+        acc.load(plus_path) as model,
+        model.stream(numbers(60), depth=8) as stream,
+    ):
+        assert [item.index async for item in stream] == list(range(60))
 
 
 async def test_completion_order_delivers_everything_once(plus):
@@ -46,7 +50,7 @@ async def test_completion_order_delivers_everything_once(plus):
 
 
 async def test_sources_and_stages_run_in_worker_threads(plus):
-    threads = {"source": set(), "prepare": set(), "finish": set()}
+    threads: dict[str, set[int]] = {"source": set(), "prepare": set(), "finish": set()}
     loop_thread = threading.get_ident()
 
     def source():
@@ -90,18 +94,20 @@ async def test_blocking_overflow_bounds_what_is_between(plus):
 
 @pytest.mark.parametrize("overflow", ["drop_new", "drop_old", "latest"])
 async def test_lossy_streams_account_for_every_item(plus_path, overflow):
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=5") as acc:
-        async with acc.load(plus_path) as model:
-            async with model.stream(numbers(100), depth=2, overflow=overflow) as stream:
-                indices = [item.index async for item in stream]
-            stats = stream.statistics()
-            assert stats.produced == 100
-            assert stats.delivered + stats.dropped == 100
-            assert stats.delivered == len(indices)
-            assert stats.dropped > 0
-            assert indices == sorted(set(indices))
-            if overflow != "drop_new":
-                assert indices[-1] == 99
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=5") as acc,
+        acc.load(plus_path) as model,
+    ):
+        async with model.stream(numbers(100), depth=2, overflow=overflow) as stream:
+            indices = [item.index async for item in stream]
+        stats = stream.statistics()
+        assert stats.produced == 100
+        assert stats.delivered + stats.dropped == 100
+        assert stats.delivered == len(indices)
+        assert stats.dropped > 0
+        assert indices == sorted(set(indices))
+        if overflow != "drop_new":
+            assert indices[-1] == 99
 
 
 async def test_latest_keeps_exactly_the_newest(plus):
@@ -123,9 +129,9 @@ async def test_an_error_is_raised_in_its_place(plus):
     source = [frame(0), frame(1), np.zeros(3, np.float32), frame(3)]
     seen = []
     async with plus.stream(source, depth=4) as stream:
-        with pytest.raises(maccel_aio.ShapeError):
+        with pytest.raises(maccel_aio.ShapeError):  # noqa: PT012 - the loop raises
             async for item in stream:
-                seen.append(item.index)
+                seen.append(item.index)  # noqa: PERF401 - what came before the error
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
     assert seen == [0, 1]
@@ -158,15 +164,15 @@ async def test_an_error_of_the_source_comes_after_the_items_before_it(plus, kind
 
     seen = []
     async with plus.stream(sync() if kind == "sync" else asynchronous()) as stream:
-        with pytest.raises(OSError, match="camera gone"):
+        with pytest.raises(OSError, match="camera gone"):  # noqa: PT012 - the loop raises
             async for item in stream:
-                seen.append(item.index)
+                seen.append(item.index)  # noqa: PERF401 - what came before the error
     assert seen == [0, 1]
 
 
 @pytest.mark.parametrize("how", ["break", "exception", "never", "cancel"])
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_leaving_early_ends_everything(plus_path, how, kind):
+async def test_leaving_early_ends_everything(plus_path, how, kind):  # noqa: C901
     closed = []
 
     def sync():
@@ -179,7 +185,7 @@ async def test_leaving_early_ends_everything(plus_path, how, kind):
     async def asynchronous():
         try:
             while True:
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
                 yield frame(0)
         finally:
             closed.append(1)
@@ -196,16 +202,18 @@ async def test_leaving_early_ends_everything(plus_path, how, kind):
                         raise KeyError("body")
                     await anyio.sleep(60)
 
-    async with maccel_aio.Accelerator("fault:soft:0?delay_ms=1") as acc:
-        async with acc.load(plus_path) as model:
-            if how == "exception":
-                with pytest.raises(KeyError, match="body"):
-                    await consume(model)
-            else:
-                with anyio.move_on_after(0.3 if how == "cancel" else 20):
-                    await consume(model)
-            assert model.stats().in_flight == 0
-            assert how == "never" or closed == [1]
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?delay_ms=1") as acc,
+        acc.load(plus_path) as model,
+    ):
+        if how == "exception":
+            with pytest.raises(KeyError, match="body"):
+                await consume(model)
+        else:
+            with anyio.move_on_after(0.3 if how == "cancel" else 20):
+                await consume(model)
+        assert model.stats().in_flight == 0
+        assert how == "never" or closed == [1]
 
 
 async def test_a_stream_must_be_entered_and_only_once(plus):

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mxqtools
+from tests.core import mxqtools
 
-SUITE = '''
+SUITE = """
 import asyncio
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ async def test_a_failing_sibling_cancels(model):
 
 async def _await(job):
     return await job
-'''
+"""
 
 
 def test_a_suite_of_pytest_asyncio_passes(tmp_path: Path) -> None:

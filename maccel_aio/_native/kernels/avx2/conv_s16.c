@@ -4,7 +4,7 @@
  * output channels with vpmaddwd, which is exact, and finished 64 channels at a time. Takes u8 or s16 images and s8 or
  * s16 weights, any window, stride, dilation, padding and grouping. */
 #include "../vector/geometry.h"
-#include "row_u8.h"
+#include "../vector/row.h"
 #include "table.h"
 
 enum { TILE_ROWS = 6, PANEL = 16, BLOCK_ROWS = 48, BLOCK_BYTES = 64 << 10 };

@@ -3,7 +3,7 @@
  * 16 channels at a time; two taps share a 32-bit lane and one vpmaddwd. Takes u8 or s16 images and s8 or s16 weights,
  * any window, stride, dilation and padding. */
 #include "../vector/geometry.h"
-#include "row_u8.h"
+#include "../vector/row.h"
 #include "table.h"
 
 typedef struct dw_plan {

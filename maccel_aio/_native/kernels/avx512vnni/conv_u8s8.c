@@ -3,7 +3,7 @@
  * Pixels are numbered over the whole output. A block of them is worked on panel by panel: runs of pixels whose
  * windows lie inside the image go to the direct tiles, all others (borders, remainders) to the list tiles, which
  * take one address per pixel and tap. A share of the team is a range of pixels, or of panels when pixels are few. */
-#include "../generic/finish.h"
+#include "../vector/row.h"
 #include "conv_pack.h"
 #include "finish_stream.h"
 #include "table.h"
@@ -29,6 +29,7 @@ typedef struct conv_run {
   mx_geometry s;
   conv_layout layout;
   conv_scratch mem;
+  int linear;                /* of row_finish() */
   int mode;                  /* TILE_SATURATE stands for "fast, choose per panel" */
   int group, panel_lo, panel_hi;
   int interior_lo, interior_hi;
@@ -38,7 +39,7 @@ typedef struct conv_run {
 } conv_run;
 
 /* Sums that leave as u8 by scale, rounding, zero and clamp alone, with or without a u8 residual. */
-static int is_linear(const mx_task *t) {
+static int is_fast(const mx_task *t) {
   const mxp_insn *n = t->insn;
   const int residual_ok = n->in[1] == MXP_NONE || (t->in[1].dtype == MACCEL_U8 && t->in[1].stride[3] == 1 && !t->in[1].channel_scale);
   return n->op == MX_OP_CONV && t->out[0].dtype == MACCEL_U8 && n->out[1] == MXP_NONE && n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && residual_ok;
@@ -57,7 +58,7 @@ static size_t pack_bytes(const mx_task *t) {
 
 static void pack(const mx_task *t, void *packed) {
   const mx_geometry s = mx_geometry_of(t, 1);
-  conv_pack_all(t, &s, packed, !is_linear(t));
+  conv_pack_all(t, &s, packed, !is_fast(t));
 }
 
 static uint8_t *scratch_take(uint8_t **at, size_t bytes) {
@@ -108,31 +109,30 @@ static tile panel_tile(const conv_run *r, int panel, int *blocks, int *mode) {
   return x;
 }
 
-/* Sums of n listed pixels -> outputs, in the words of mxq.h. */
-static void finish_sums(const conv_run *r, int panel, int64_t n) {
+/* CONVDYN: the scale of the pixel and the float bias come in between. */
+static void finish_dynamic(const conv_run *r, const int32_t *sums, const float *scale, float row_scale, int c0, int n, mx_place place) {
   const mx_task *t = r->task;
+  const float *bias = t->cst[5] ? (const float *)t->cst[5] + c0 : NULL;
+  float v[ROW_CHANNELS];
+  for (int j = 0; j < n; j++) v[j] = (float)sums[j] * scale[j];
+  for (int j = 0; j < n; j++) v[j] = v[j] * row_scale;
+  for (int j = 0; bias && j < n; j++) v[j] = v[j] + bias[j];
+  place.c0 = c0;
+  place.out0 += (int64_t)c0 * mx_dtype_bytes(t->out[0].dtype);
+  place.out1 += (int64_t)c0 * mx_dtype_bytes(t->out[1].dtype);
+  place.res += c0 * t->in[1].stride[3];
+  mx_conv_finish(t, v, n, &place);
+}
+
+/* Sums of n listed pixels -> outputs. */
+static void finish_sums(const conv_run *r, int panel, int64_t n) {
   const int left = r->s.out_c - 64 * panel, count = left < 64 ? left : 64, c0 = r->group * r->s.out_c + 64 * panel;
   const int step = 16 * conv_panel_blocks(&r->layout, panel);
-  const float *scale = (const float *)t->cst[2] + c0;
-  const float *bias = t->insn->op == MX_OP_CONVDYN && t->cst[5] ? (const float *)t->cst[5] + c0 : NULL;
-  const int stream = stream_fits(t);
+  const float *scale = r->packed.scale + 64 * panel;
   for (int64_t m = 0; m < n; m++) {
     const int32_t *sums = r->mem.sums + m * step;
-    mx_place place = r->mem.places[m];
-    place.c0 = c0;
-    place.out0 += (int64_t)c0 * mx_dtype_bytes(t->out[0].dtype);
-    place.out1 += (int64_t)c0 * mx_dtype_bytes(t->out[1].dtype);
-    place.res += c0 * t->in[1].stride[3];
-    if (stream) {
-      stream_pixel(t, sums, scale, count, &place);
-      continue;
-    }
-    float v[64];
-    for (int j = 0; j < count; j++) v[j] = (float)sums[j] * scale[j];
-    if (t->insn->op == MX_OP_CONVDYN)
-      for (int j = 0; j < count; j++) v[j] = v[j] * r->mem.row_scales[m];
-    for (int j = 0; bias && j < count; j++) v[j] = v[j] + bias[j];
-    mx_conv_finish(t, v, count, &place);
+    if (r->task->insn->op == MX_OP_CONVDYN) finish_dynamic(r, sums, scale, r->mem.row_scales[m], c0, count, r->mem.places[m]);
+    else row_finish(r->task, r->linear, sums, scale, c0, count, r->mem.places[m]);
   }
 }
 
@@ -315,7 +315,8 @@ static void run(const mx_task *t, int part, int parts) {
   r.layout = conv_layout_of(&r.s);
   r.mem = scratch_layout(&r.s, &at);
   r.zero_row = base;
-  r.mode = !is_linear(t) ? TILE_SUMS : t->insn->in[1] != MXP_NONE ? TILE_RESIDUAL : TILE_SATURATE;
+  r.linear = row_is_linear(t);
+  r.mode = !is_fast(t) ? TILE_SUMS : t->insn->in[1] != MXP_NONE ? TILE_RESIDUAL : TILE_SATURATE;
   mx_geometry_interior(&r.s, &r.interior_lo, &r.interior_hi);
   for (int k = 0; k < r.s.taps; k++) {
     const int ky = r.s.segment ? k : k / r.s.kw, kx = r.s.segment ? 0 : k % r.s.kw;

@@ -2,11 +2,11 @@
  *
  * The work is cut into units of 64 channels x a few output rows. A unit interleaves the input rows it needs, chunk
  * of columns by chunk, into scratch that stays in the first-level cache, and runs the tiles of dw_tile.h over it. */
-#include "../generic/finish.h"
+#include "../vector/row.h"
 #include "dw_tile.h"
 #include "table.h"
 
-enum { CHUNK_BYTES = 16 << 10, ROWS_MAX = 8 };
+enum { CHUNK_BYTES = 16 << 10, ROWS_MAX = 8, HEAD_BYTES = 768 };
 
 typedef struct dw_plan {
   mx_geometry s;
@@ -42,7 +42,7 @@ static dw_plan plan_of(const mx_task *t) {
   p.chunk = columns / p.s.sw / DW_COLUMNS * DW_COLUMNS;
   if (p.chunk < DW_COLUMNS) p.chunk = DW_COLUMNS;
   p.row_bytes = (size_t)p.shape->groups * p.shape->kw * 256;
-  p.block_bytes = (size_t)p.rows * p.row_bytes + 512;
+  p.block_bytes = (size_t)p.rows * p.row_bytes + HEAD_BYTES;
   return p;
 }
 
@@ -57,7 +57,7 @@ static int accepts(const mx_task *t) {
   return plan_of(t).shape != NULL;
 }
 
-/* ---- packing: per block bias [4][16], scale [4][16], then per output row of a unit [4][groups][kw] vectors */
+/* ---- packing: per block bias [4][16], scale [4][16], scale in channel order [64], then per output row of a unit [4][groups][kw] vectors */
 
 static int weight_at(const mx_task *t, const dw_plan *p, int ky, int kx, int channel) {
   if (ky < 0 || ky >= p->s.kh || kx >= p->s.kw || channel >= p->channels) return 0;
@@ -77,13 +77,13 @@ static void pack_vector(const mx_task *t, const dw_plan *p, uint8_t *to, int row
 static void pack_block(const mx_task *t, const dw_plan *p, int block, uint8_t *to) {
   const int c0 = block_channel(p, block), kw = p->shape->kw, groups = p->shape->groups;
   int32_t *bias = (int32_t *)(void *)to;
-  float *scale = (float *)(void *)(to + 256);
+  float *scale = (float *)(void *)(to + 256), *ordered = scale + DW_CHANNELS;
   for (int q = 0; q < DW_CHANNELS; q++) {
     const int c = c0 + dw_channel(q / 16, q % 16), exists = c < p->channels;
     bias[q] = exists && t->cst[1] ? ((const int32_t *)t->cst[1])[c] : 0;
-    scale[q] = exists ? ((const float *)t->cst[2])[c] : 0.0f;
+    scale[q] = ordered[c - c0] = exists ? ((const float *)t->cst[2])[c] : 0.0f;
   }
-  to += 512;
+  to += HEAD_BYTES;
   for (int row = 0; row < p->rows; row++)
     for (int j = 0; j < 4; j++)
       for (int g = 0; g < groups; g++)
@@ -119,6 +119,7 @@ static size_t scratch_bytes(const mx_task *t) {
 typedef struct dw_unit {
   const mx_task *task;
   const dw_plan *plan;
+  int linear; /* of row_finish() */
   int mode, image, row, rows, channel; /* first output row and how many */
   int count;                           /* channels that the block really has */
   const uint8_t *packed;
@@ -157,21 +158,16 @@ static void unit_interleave(const dw_unit *u, int x0, int n) {
 }
 
 static void unit_finish(const dw_unit *u, int row, int x0, int n) {
-  for (int x = 0; x < n; x++) {
-    const mx_place place = mx_place_at(u->task, u->image, row, x0 + x, u->channel);
-    const int32_t *sums = u->sums + (int64_t)x * DW_CHANNELS;
-    const float *scale = (const float *)u->task->cst[2] + u->channel;
-    float v[DW_CHANNELS];
-    for (int j = 0; j < u->count; j++) v[j] = (float)sums[j] * scale[j];
-    mx_conv_finish(u->task, v, u->count, &place);
-  }
+  const float *scale = (const float *)(const void *)(u->packed + 512);
+  for (int x = 0; x < n; x++)
+    row_finish(u->task, u->linear, u->sums + (int64_t)x * DW_CHANNELS, scale, u->channel, u->count, mx_place_at(u->task, u->image, row, x0 + x, 0));
 }
 
 static void unit_row(const dw_unit *u, int r, int x0, int n) {
   const dw_plan *p = u->plan;
   const mx_view *o = &u->task->out[0];
   uint8_t *out = o->data + u->image * o->stride[0] + (u->row + r) * o->stride[1] + x0 * o->stride[2] + u->channel;
-  const dw_tile t = {.columns = u->columns, .weights = (const int8_t *)u->packed + 512 + r * p->row_bytes, .bias = (const int32_t *)(const void *)u->packed,
+  const dw_tile t = {.columns = u->columns, .weights = (const int8_t *)u->packed + HEAD_BYTES + r * p->row_bytes, .bias = (const int32_t *)(const void *)u->packed,
                      .scale = (const float *)(const void *)(u->packed + 256), .sw = p->s.sw, .dw = p->s.dw, .out = out, .out_px = o->stride[2], .count = n,
                      .mask = u->count >= DW_CHANNELS ? ~(__mmask64)0 : ((__mmask64)1 << u->count) - 1, .zero = o->zero, .low = u->task->insn->i[12],
                      .high = u->task->insn->i[13], .sums = u->sums};
@@ -200,7 +196,7 @@ static void run(const mx_task *t, int part, int parts) {
   const dw_plan p = plan_of(t);
   const int bands = (p.s.out_h + p.rows - 1) / p.rows, strips = p.s.batch * bands;
   const int by_block = p.s.out_h * p.s.out_w <= 1024; /* small images: weights are the larger stream, pass over them once */
-  dw_unit u = {.task = t, .plan = &p, .mode = mode_of(t), .padding = (uint8_t *)t->scratch};
+  dw_unit u = {.task = t, .plan = &p, .linear = row_is_linear(t), .mode = mode_of(t), .padding = (uint8_t *)t->scratch};
   u.columns = u.padding + 64;
   u.sums = (int32_t *)(void *)(u.columns + columns_bytes(&p));
   memset(u.padding, t->in[0].zero, 64);

@@ -10,6 +10,9 @@ MX_INLINE i16 i16_all(int v) { return _mm512_set1_epi32(v); }
 MX_INLINE f16 f16_all(float v) { return _mm512_set1_ps(v); }
 MX_INLINE i16 i16_load_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 MX_INLINE i16 i16_load_s16(const int16_t *p) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)p)); }
+MX_INLINE i16 i16_load_s8(const int8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+MX_INLINE i16 i16_load(const int32_t *p) { return _mm512_loadu_si512(p); }
+MX_INLINE void f16_store(float *p, f16 v) { _mm512_storeu_ps(p, v); }
 MX_INLINE i16 i16_sub(i16 a, i16 b) { return _mm512_sub_epi32(a, b); }
 MX_INLINE i16 i16_add(i16 a, i16 b) { return _mm512_add_epi32(a, b); }
 MX_INLINE f16 f16_from(i16 v) { return _mm512_cvtepi32_ps(v); }
@@ -35,6 +38,11 @@ MX_INLINE i16 i16_load_u8(const uint8_t *p) {
 MX_INLINE i16 i16_load_s16(const int16_t *p) {
   return (i16){_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)p)), _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p + 8)))};
 }
+MX_INLINE i16 i16_load_s8(const int8_t *p) {
+  return (i16){_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)), _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
+}
+MX_INLINE i16 i16_load(const int32_t *p) { return (i16){_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)(p + 8))}; }
+MX_INLINE void f16_store(float *p, f16 v) { _mm256_storeu_ps(p, v.lo), _mm256_storeu_ps(p + 8, v.hi); }
 MX_INLINE i16 i16_sub(i16 a, i16 b) { return (i16){_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
 MX_INLINE i16 i16_add(i16 a, i16 b) { return (i16){_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
 MX_INLINE f16 f16_from(i16 v) { return (f16){_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi)}; }
@@ -53,8 +61,9 @@ MX_INLINE i16 i16_clamp(i16 v, int lo, int hi) {
 /* s16 in order, from values that fit */
 MX_INLINE __m256i i16_pack(i16 v) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(v.lo, v.hi), 0xd8); }
 MX_INLINE void i16_store_s16(int16_t *p, i16 v, int lo, int hi) { _mm256_storeu_si256((__m256i *)p, i16_pack(i16_clamp(v, lo, hi))); }
+/* u8, or the low bytes of s8 */
 MX_INLINE void i16_store_u8(uint8_t *p, i16 v, int lo, int hi) {
-  const __m256i w = i16_pack(i16_clamp(v, lo, hi));
+  const __m256i w = _mm256_and_si256(i16_pack(i16_clamp(v, lo, hi)), _mm256_set1_epi16(255));
   _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
 #endif
