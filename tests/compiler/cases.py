@@ -25,13 +25,13 @@ def case(name: str) -> Callable[[Any], Any]:
 
 
 def simple(
-    name: str, shape: tuple[int, ...], build: Callable[[Model], Any], opset: int = 17
+    name: str, shape: tuple[int, ...], build: Callable[..., Any], opset: int = 17, **bound: Any
 ) -> None:
-    """Register a model of one input ``x``."""
+    """Register a model of one input ``x``; `bound` are further arguments of `build`."""
 
     def make() -> tuple[Model, list[str]]:
         m = Model({"x": shape}, opset)
-        out = build(m)
+        out = build(m, **bound)
         return m, [out] if isinstance(out, str) else list(out)
 
     CASES[name] = make
@@ -52,7 +52,7 @@ for label, weights, attrs in (
     ("conv_same_upper", (4, 6, 3, 3), {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
     ("conv_same_lower", (4, 6, 4, 4), {"auto_pad": "SAME_LOWER"}),
 ):
-    simple(label, IMAGE, lambda m, w=weights, a=attrs: m.conv("x", w, **a))  # type: ignore[misc]
+    simple(label, IMAGE, lambda m, w, a: m.conv("x", w, **a), w=weights, a=attrs)
 simple("conv_rgb_bordered", (1, 3, 16, 18), lambda m: m.add("Relu", m.conv("x", (8, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1])))  # fmt: skip
 simple("conv_1d", (1, 6, 20), lambda m: m.conv("x", (5, 6, 3), strides=[2], pads=[1, 1]))
 simple("conv_no_bias", IMAGE, lambda m: m.conv("x", (5, 6, 3, 3), bias=False))
@@ -73,8 +73,7 @@ for label, weights, attrs in (
 ):  # fmt: skip
     simple(
         label, IMAGE,
-        lambda m, w=weights, a=attrs: m.add("ConvTranspose", "x", m.random(*w, scale=0.3), m.random(w[1] * a.get("group", 1)), **a),  # type: ignore[misc]
-    )  # fmt: skip
+        lambda m, w, a: m.add("ConvTranspose", "x", m.random(*w, scale=0.3), m.random(w[1] * a.get("group", 1)), **a), w=weights, a=attrs)  # fmt: skip
 simple("deconv_relu_residual", IMAGE, lambda m: m.add("Add", m.add("Relu", m.add("ConvTranspose", "x", m.random(6, 6, 1, 1), m.random(6))), "x"))  # fmt: skip
 
 # ---- products
@@ -114,8 +113,10 @@ simple("reduce_min_all", (2, 5, 7), lambda m: m.add("ReduceMin", "x", keepdims=0
 
 # ---- elementwise
 for op in ("Add", "Sub", "Mul", "Max", "Min"):
-    simple(f"{op.lower()}_const_channel", IMAGE, lambda m, o=op: m.add(o, "x", m.random(6, 1, 1)))  # type: ignore[misc]
-    simple(f"{op.lower()}_const_first", IMAGE, lambda m, o=op: m.add(o, m.random(6, 1, 11), "x"))  # type: ignore[misc]
+    simple(
+        f"{op.lower()}_const_channel", IMAGE, lambda m, o: m.add(o, "x", m.random(6, 1, 1)), o=op
+    )
+    simple(f"{op.lower()}_const_first", IMAGE, lambda m, o: m.add(o, m.random(6, 1, 11), "x"), o=op)
 simple("div_const", IMAGE, lambda m: m.add("Div", "x", m.const([2.5])))
 simple("div_const_first", IMAGE, lambda m: m.add("Div", m.const([2.5]), m.add("Clip", "x", m.const(0.5), m.const(3.0))))  # fmt: skip
 simple("sub_scalar_first", IMAGE, lambda m: m.add("Sub", m.const(1.0), "x"))
@@ -131,12 +132,13 @@ def _add_broadcast() -> tuple[Model, list[str]]:
     return m, [m.add("Add", "a", "b"), m.add("Div", "a", m.add("Exp", "b"))]
 
 
-for op, attrs in {
+UNARY: dict[str, dict[str, float]] = {
     "Relu": {}, "LeakyRelu": {"alpha": 0.1}, "Sigmoid": {}, "HardSigmoid": {"alpha": 0.3}, "HardSwish": {},
     "Tanh": {}, "Elu": {"alpha": 0.7}, "Softplus": {}, "Exp": {}, "Abs": {}, "Neg": {}, "Erf": {},
     "Floor": {}, "Ceil": {}, "Round": {}, "Sin": {}, "Cos": {},
-}.items():  # fmt: skip
-    simple(f"act_{op.lower()}", IMAGE, lambda m, o=op, a=attrs: m.add(o, "x", **a))  # type: ignore[misc]
+}  # fmt: skip
+for op, options in UNARY.items():
+    simple(f"act_{op.lower()}", IMAGE, lambda m, o, a: m.add(o, "x", **a), o=op, a=options)
 simple("act_mish", IMAGE, lambda m: m.add("Mish", "x"), 18)
 simple("act_gelu", IMAGE, lambda m: m.add("Gelu", "x"), 20)
 simple("act_gelu_tanh", IMAGE, lambda m: m.add("Gelu", "x", approximate="tanh"), 20)
@@ -144,8 +146,9 @@ for op in ("Sqrt", "Log", "Reciprocal"):
     simple(
         f"act_{op.lower()}",
         IMAGE,
-        lambda m, o=op: m.add(o, m.add("Add", m.add("Abs", "x"), m.const(0.5))),
-    )  # type: ignore[misc]
+        lambda m, o: m.add(o, m.add("Add", m.add("Abs", "x"), m.const(0.5))),
+        o=op,
+    )
 simple("clip", IMAGE, lambda m: m.add("Clip", "x", m.const(-0.5), m.const(1.0)))
 simple("clip_min_only", IMAGE, lambda m: m.add("Clip", "x", m.const(-0.5)))
 simple("clip_9", IMAGE, lambda m: m.add("Clip", "x", min=-0.3, max=0.9), 9)
@@ -256,23 +259,28 @@ for mode in ("nearest", "linear"):
         simple(
             f"resize_{mode}_{how}_up",
             IMAGE,
-            lambda m, a=mode, b=how: _resize(
+            lambda m, a, b: _resize(
                 m, [1, 1, 2, 2], None, mode=a, coordinate_transformation_mode=b
             ),
-        )  # type: ignore[misc]
+            a=mode,
+            b=how,
+        )
         simple(
             f"resize_{mode}_{how}_sizes",
             IMAGE,
-            lambda m, a=mode, b=how: _resize(
+            lambda m, a, b: _resize(
                 m, None, [1, 6, 5, 17], mode=a, coordinate_transformation_mode=b
             ),
-        )  # type: ignore[misc]
+            a=mode,
+            b=how,
+        )
 for rounding in ("round_prefer_ceil", "floor", "ceil"):
     simple(
         f"resize_nearest_{rounding}",
         IMAGE,
-        lambda m, r=rounding: _resize(m, [1, 1, 1.5, 2.5], None, mode="nearest", nearest_mode=r),
-    )  # type: ignore[misc]
+        lambda m, r: _resize(m, [1, 1, 1.5, 2.5], None, mode="nearest", nearest_mode=r),
+        r=rounding,
+    )
 simple("resize_half_pixel_symmetric", IMAGE, lambda m: _resize(m, [1, 1, 1.7, 0.6], None, mode="linear", coordinate_transformation_mode="half_pixel_symmetric"), 19)  # fmt: skip
 simple("resize_nhwc", (1, 9, 11, 6), lambda m: _resize(m, [1, 2, 2, 1], None, mode="linear"))
 simple("resize_after_conv", IMAGE, lambda m: m.conv(m.add("Resize", m.conv("x", (5, 6, 1, 1)), "", m.const([1.0, 1.0, 2.0, 2.0], np.float32), mode="nearest"), (4, 5, 3, 3)))  # fmt: skip
@@ -292,6 +300,18 @@ simple("layer_norm_no_bias", (2, 5, 16), lambda m: m.add("LayerNormalization", "
 simple("cpu_middle", IMAGE, lambda m: m.add("Relu", m.conv(m.add("CumSum", m.conv("x", (5, 6, 1, 1)), m.const(2, np.int64)), (4, 5, 1, 1))))  # fmt: skip
 simple("cpu_resize_cubic", IMAGE, lambda m: m.conv(_resize(m, [1, 1, 2, 2], None, mode="cubic"), (4, 6, 1, 1)))  # fmt: skip
 simple("cpu_pad_reflect", IMAGE, lambda m: m.conv(m.add("Pad", "x", m.const([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="reflect"), (4, 6, 3, 3)))  # fmt: skip
-simple("cpu_dynamic_shapes", IMAGE, lambda m: m.add("ReduceSum", m.add("Relu", m.add("Cast", m.add("NonZero", m.conv("x", (5, 6, 1, 1))), to=1)), m.const([1], np.int64)))
-simple("cpu_pool_padding", IMAGE, lambda m: m.add("MaxPool", "x", kernel_shape=[3, 3], dilations=[2, 2], pads=[1, 1, 1, 1]))
+simple(
+    "cpu_dynamic_shapes",
+    IMAGE,
+    lambda m: m.add(
+        "ReduceSum",
+        m.add("Relu", m.add("Cast", m.add("NonZero", m.conv("x", (5, 6, 1, 1))), to=1)),
+        m.const([1], np.int64),
+    ),
+)
+simple(
+    "cpu_pool_padding",
+    IMAGE,
+    lambda m: m.add("MaxPool", "x", kernel_shape=[3, 3], dilations=[2, 2], pads=[1, 1, 1, 1]),
+)
 simple("cpu_only", IMAGE, lambda m: m.add("CumSum", "x", m.const(1, np.int64)))

@@ -96,15 +96,16 @@ def test_pixels_go_through_a_table_per_channel(tmp_path):
         pixels = rng.integers(0, 256, (24, 30, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{k}.png")
     _, model = _classifier()
-    how = {"mean": [120, 110, 100], "std": [60, 50, 55], "channels": "RGB"}
+    mean, std = [120, 110, 100], [60, 50, 55]
+    how = {"mean": mean, "std": std, "channels": "RGB"}
     maccel_aio.compile(model, tmp_path / "m.mxq", calibration=tmp_path, preprocess=how)
     file = File((tmp_path / "m.mxq").read_bytes())
     entry = file.variant["inputs"][0]
     assert entry["preprocess"]["mean"] == [120, 110, 100]
     assert entry["device_dtype"] == "uint8"
     pixels = rng.integers(0, 256, IMAGE, np.uint8)
-    mean = np.reshape(how["mean"], (1, 3, 1, 1))
-    values = ((pixels - mean) / np.reshape(how["std"], (1, 3, 1, 1))).astype(np.float32)
+    values = (pixels - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
+    values = values.astype(np.float32)
     (from_pixels,), (from_values,) = file.run({"x": pixels}), file.run({"x": values})
     np.testing.assert_allclose(from_pixels, from_values, rtol=0.02, atol=0.02)
 

@@ -46,7 +46,7 @@ def test_a_given_shape_wins_over_what_the_file_says_anywhere():
     )
     graph = import_model(model, shapes={"x": (1, 3, 20, 24)})
     assert graph.tensors[graph.outputs[0]].shape == (1, 4, 18, 22)
-    assert all(t.shape[0] == 1 for t in graph.tensors.values() if t.const is None)
+    assert all(t.dims[0] == 1 for t in graph.tensors.values() if t.const is None)
 
 
 @pytest.mark.parametrize(

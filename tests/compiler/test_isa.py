@@ -39,7 +39,9 @@ def test_types_are_those_of_the_public_header():
 
 
 def _define(name: str) -> str:
-    return re.search(rf"#define {name} (.+?)(?: /\*|\n)", MXQ).group(1).strip()
+    found = re.search(rf"#define {name} (.+?)(?: /\*|\n)", MXQ)
+    assert found is not None
+    return found.group(1).strip()
 
 
 def test_constants_are_those_of_the_header():

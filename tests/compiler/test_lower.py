@@ -25,7 +25,7 @@ def _lowered(m: Model, *outputs: str, int8: bool = False) -> tuple[Graph, Lowere
     return graph, lower_bundle(graph, graph.nodes, graph.inputs, graph.outputs, layers=layers)
 
 
-def _ops(lowered: Lowered) -> Counter:
+def _ops(lowered: Lowered) -> Counter[str]:
     return Counter(insn.op.name for insn in lowered.emitter.instructions)
 
 
@@ -103,6 +103,7 @@ def test_images_of_few_channels_lie_in_a_border_of_zero_points():
     conv = lowered.emitter.instructions[-1]
     assert len(fills) == 3
     assert all(fill.ints[0] == graph.tensors["x"].storage.zero for fill in fills)
+    assert conv.inputs[0] is not None
     assert conv.inputs[0].dims == (1, 15, 15, 3)
     assert [conv.ints[slot] for slot in (4, 5, 6, 7)] == [0, 0, 0, 0]
 
