@@ -5,7 +5,6 @@
  * take one address per pixel and tap. A share of the team is a range of pixels, or of panels when pixels are few. */
 #include "../vector/row.h"
 #include "conv_pack.h"
-#include "finish_stream.h"
 #include "table.h"
 
 enum { LIST_MAX = 112, LIST_STEP = LIST_MAX + 8, BLOCK_BYTES = 256 << 10 };
