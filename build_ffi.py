@@ -1,6 +1,6 @@
-"""The cffi builder: cuts the declarations out of maccel.h, so that header and binding cannot differ.
+"""The cffi builder: cuts the declarations out of maccel.h, so header and binding cannot differ.
 
-meson runs it through ``cffi-gen-src``; the C compiler then checks every declaration against the header.
+meson runs it through ``cffi-gen-src``; the C compiler then checks every declaration against it.
 """
 
 from pathlib import Path

@@ -7,7 +7,9 @@ Every array of the result is [samples, ...]; its name is "WAY/OUTPUT".
 """
 
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import anyio
 import numpy as np
@@ -18,6 +20,7 @@ import maccel_aio.sync
 
 Array = NDArray[np.float32]
 Outputs = list[list[Array]]
+Order = Literal["submit", "complete"]
 
 
 def run_sync(path: str, inputs: Array) -> Outputs:
@@ -48,7 +51,7 @@ async def run_async(path: str, inputs: Array, in_flight: int) -> Outputs:
     return [results[index] for index in range(len(inputs))]
 
 
-async def run_stream(path: str, inputs: Array, order: str, depth: int) -> Outputs:
+async def run_stream(path: str, inputs: Array, order: Order, depth: int) -> Outputs:
     """Run a stream and put its results back into the order of the source."""
     results: dict[int, list[Array]] = {}
     async with (
@@ -63,26 +66,22 @@ async def run_stream(path: str, inputs: Array, order: str, depth: int) -> Output
 def ways(path: str, inputs: Array) -> dict[str, Callable[[], Outputs]]:
     """Return every way to run the model, by name."""
 
-    def awaited(work: Callable[..., Coroutine[None, None, Outputs]], *args: object) -> Outputs:
-        return anyio.run(work, path, inputs, *args)
-
     found: dict[str, Callable[[], Outputs]] = {
-        "sync": lambda: run_sync(path, inputs),
-        "sync batch": lambda: run_sync_batch(path, inputs),
+        "sync": partial(run_sync, path, inputs),
+        "sync batch": partial(run_sync_batch, path, inputs),
     }
     for count in (1, 4, 16):
-        found[f"async {count}"] = lambda count=count: awaited(run_async, count)  # type: ignore[misc]
-        found[f"stream submit {count}"] = lambda count=count: awaited(run_stream, "submit", count)  # type: ignore[misc]
-        found[f"stream complete {count}"] = lambda count=count: awaited(  # type: ignore[misc]
-            run_stream, "complete", count
-        )
+        found[f"async {count}"] = partial(anyio.run, run_async, path, inputs, count)
+        for order in ("submit", "complete"):
+            stream = partial(anyio.run, run_stream, path, inputs, order, count)
+            found[f"stream {order} {count}"] = stream
     return found
 
 
 def main(arguments: Sequence[str]) -> None:
     path, inputs_path, outputs_path = arguments
     inputs = np.load(inputs_path)
-    stored: dict[str, Array] = {}
+    stored: dict[str, Any] = {}
     for way, run in ways(path, inputs).items():
         for index, samples in enumerate(zip(*run(), strict=True)):
             stored[f"{way}/{index}"] = np.stack(samples)

@@ -249,9 +249,10 @@ def test_a_wrong_value_anywhere_in_the_manifest_is_refused_or_harmless(
 ) -> None:
     """Names may say anything; whatever matters raises, and nothing raises anything else."""
     manifest = manifest_of(good)
+    wrong: tuple[object, ...] = (None, -1, 2**40, "x", [], {})
     refused = 0
     for path in [p for p in paths_of(manifest) if p[0] in ("format", "variants", "layers")]:
-        for value in (None, -1, 2**40, "x", [], {}):
+        for value in wrong:
             text = json.dumps(replaced(manifest, path, value)).encode()
             try:
                 load(with_manifest(good, text))
