@@ -202,6 +202,7 @@ def _build(
     precision: Precision,
     measured: Measurement | None = None,
 ) -> _Built:
+    """Return the file; without a measurement, one for measuring, with tensors in ONNX order."""
     decibel = {} if measured is None else measured.tensors
     order = [node for segment in segments for node in _current(graph, segment).nodes]
     layers = {id(node): row for row, node in enumerate(order)}
@@ -224,7 +225,9 @@ def _build(
         {"precision": precision},
         {"samples": 0 if samples is None else len(samples)},
     )
-    head = manifest.build(graph, placed, rows, numbers.preprocess, provenance)
+    head = manifest.build(
+        graph, placed, rows, numbers.preprocess, provenance, images=measured is not None
+    )
     data = container.pack([(Section.MANIFEST, head), *sections])
     arena = max((done.arena_bytes for done in lowered if done is not None), default=0)
     return _Built(data, rows, arena)

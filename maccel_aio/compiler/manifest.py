@@ -52,9 +52,21 @@ def build(
     layers: Sequence[LayerReport],
     preprocess: Mapping[str, Preprocess],
     provenance: Provenance,
+    *,
+    images: bool = True,
 ) -> bytes:
-    """Return the MANIFEST section: compact JSON, the same bytes for the same content."""
-    axes = channel_axes(graph)
+    """Return the MANIFEST section: compact JSON, the same bytes for the same content.
+
+    Args:
+        graph: the model.
+        placed: its segments in order.
+        layers: the layer table, in the order of the segments' nodes.
+        preprocess: of the inputs that take pixels.
+        provenance: where the file comes from.
+        images: say which tensors are images; callers may pass those in another layout, and get
+            them back in the layout that they passed. Without it, all tensors have ONNX order.
+    """
+    axes = channel_axes(graph) if images else {}
     where = {id(n): p.segment.name for p in placed for n in p.segment.nodes}
     names = [where[id(node)] for p in placed for node in p.segment.nodes]
     variant = {
