@@ -149,10 +149,18 @@ class NativeDevice:
             _graveyard.bury(self)
         return stopped
 
+    def dispose_of_the_gone(self) -> None:
+        """Dispose of the reactors whose loops have ended."""
+        with self.lock:
+            reactors = list(self.reactors.values())
+        for reactor in reactors:
+            reactor.dispose_if_gone()
+
     def try_dispose(self) -> bool:
         """Free it if it has stopped and its parts are gone. For the graveyard."""
         if self.forked:
             return True
+        self.dispose_of_the_gone()
         with self.lock:
             if self._children or not _binding.close_device(self.handle, 0):
                 return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from maccel_aio._core import _graveyard
@@ -44,20 +45,29 @@ class Reactor:
 
     def dispose(self) -> None:
         """Take the descriptor out of the poller, then close the ring. Never blocks."""
-        if self._ended.is_set():
-            return
-        self._ended.set()
-        self.loop.unwatch()
         with self.device.lock:
-            self.device.reactors.pop(self.loop.key(), None)
+            if self._ended.is_set():
+                return
+            self._ended.set()
+            # A dead loop's number may be another's by now.
+            if self.device.reactors.get(self.loop.key()) is self:
+                del self.device.reactors[self.loop.key()]
+        self.loop.unwatch()
         self.ring.dispose()
 
     def retire(self, patience_s: float) -> None:
         """Dispose of it from another thread. Blocks for at most ``patience_s``."""
-        if self.loop.call_threadsafe(self.dispose):
-            self._ended.wait(patience_s)
-        else:
+        if not self.loop.call_threadsafe(self.dispose):
             self.dispose()  # its loop does not run: nobody polls, nobody waits
+            return
+        limit = time.monotonic() + patience_s
+        while not self._ended.wait(0.01) and time.monotonic() < limit:
+            self.dispose_if_gone()  # the loop may end before it gets to the call
+
+    def dispose_if_gone(self) -> None:
+        """Dispose of it if its loop has ended. Any thread, never blocks."""
+        if self.loop.is_gone():
+            self.dispose()
 
 
 def reactor_for(device: NativeDevice) -> Reactor:
@@ -74,9 +84,7 @@ def reactor_for(device: NativeDevice) -> Reactor:
         found = device.reactors.get(loop.key())
         if found is not None and found.loop.is_current():
             return found
-        gone = [reactor for reactor in device.reactors.values() if reactor.loop.is_gone()]
-    for reactor in gone:
-        reactor.dispose()
+    device.dispose_of_the_gone()
     _graveyard.sweep()
     made = Reactor(device, loop)
     with device.lock:
