@@ -6,22 +6,22 @@ python examples/classic_sync.py efficientnet_lite0.mxq PICTURE...
 
 import sys
 
-import maccel_aio.sync as maccel
 from PIL import Image
 
+import maccel_aio.sync as maccel
 from maccel_aio import zoo
 from maccel_aio.zoo import efficientnet_lite0
 
 
 def main(model_path: str, *pictures: str) -> None:
     labels = zoo.labels()
-    with maccel.Accelerator() as accelerator:
-        model = maccel.Model(model_path)
+    config = maccel.ModelConfig()
+    config.set_single_core_mode(1)
+    with maccel.Accelerator() as accelerator, maccel.Model(model_path, config) as model:
         model.launch(accelerator)
         for path in pictures:
             (logits,) = model.infer(efficientnet_lite0.prepare(Image.open(path)))
             print(f"{path}: {labels[logits.argmax()]}")
-        model.dispose()
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ class RichConsole(Console):
             return
         began = time.perf_counter()
         columns = (
-            SpinnerColumn(finished_text="[green]✓[/]"),
+            SpinnerColumn(style="cyan", finished_text="[cyan]⠿[/]"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=32),
             TextColumn("[dim]{task.fields[note]}[/]"),

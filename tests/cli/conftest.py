@@ -11,7 +11,7 @@ from tests import networks
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory) -> Path:
     """One image input that takes pixels too, ten scores."""
-    path = tmp_path_factory.mktemp("cli") / "classifier.mxq"
+    path: Path = tmp_path_factory.mktemp("cli") / "classifier.mxq"
     maccel_aio.compile(
         networks.classifier(),
         path,
