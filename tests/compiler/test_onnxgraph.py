@@ -1,4 +1,4 @@
-"""Cutting parts out of ONNX models, and rewriting them."""
+"""Cutting parts out of ONNX models."""
 
 import numpy as np
 import onnxruntime as ort
@@ -6,7 +6,6 @@ import onnxruntime as ort
 from maccel_aio.compiler.importer import to_graph
 from maccel_aio.compiler.ir import Tensor
 from maccel_aio.compiler.onnxgraph import attributes, extract, needed_nodes
-from maccel_aio.compiler.rewrite import split_variadic
 from tests.compiler.onnx_models import Model
 
 
@@ -61,15 +60,3 @@ def test_attributes_are_python_values():
     m = Model({"x": (1, 3, 8, 8)})
     model = m.build(m.conv("x", (4, 3, 3, 3), strides=[2, 2], auto_pad="VALID"))
     assert attributes(model.graph.node[0]) == {"strides": [2, 2], "auto_pad": "VALID"}
-
-
-def test_sums_of_many_become_chains_with_the_same_value():
-    m = Model({"a": (2, 3), "b": (3,), "c": (2, 1), "d": (2, 3)})
-    outs = [m.add(op, "a", "b", "c", "d") for op in ("Sum", "Max", "Min")]
-    model = m.build(*outs)
-    split = split_variadic(model)
-    assert [n.op_type for n in split.graph.node] == ["Add"] * 3 + ["Max"] * 3 + ["Min"] * 3
-    feed = m.feed()
-    for want, have in zip(_run(model, feed), _run(split, feed), strict=True):
-        np.testing.assert_allclose(have, want, rtol=1e-6)
-    assert split_variadic(split) is split
