@@ -13,7 +13,7 @@ from tests.compiler.passes.graphs import IMAGE, passed
     [
         ("Relu", {}, Activation("clamp", 0.0, FLOAT_MAX)),
         ("LeakyRelu", {"alpha": 0.25}, Activation("leaky", 0.25)),
-        ("HardSigmoid", {}, Activation("hardsigmoid", pytest.approx(0.2), 0.5)),
+        ("HardSigmoid", {"alpha": 0.25, "beta": 0.5}, Activation("hardsigmoid", 0.25, 0.5)),
         ("Clip", {}, Activation("clamp", -FLOAT_MAX, FLOAT_MAX)),
     ],
 )
