@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 const char *mx_op_name(int op) {
-  static const char *const names[] = {
-      "?",    "CONV",    "DWCONV", "CONVF",     "MATMUL", "POOL",     "ELTWISE", "MAP",
-      "FILL", "RESIZE",  "SOFTMAX", "REDUCE",   "LAYERNORM", "GATHER", "DYNQUANT", "CONVDYN"};
+  static const char *const names[] = {"?",         "CONV",   "DWCONV",   "CONVF",  "MATMUL",  "POOL",
+                                      "ELTWISE",   "MAP",    "FILL",     "RESIZE", "SOFTMAX", "REDUCE",
+                                      "LAYERNORM", "GATHER", "DYNQUANT", "CONVDYN"};
   return op > 0 && op < (int)(sizeof names / sizeof names[0]) ? names[op] : "?";
 }
 
@@ -94,7 +94,8 @@ int mx_check_dtype(const mx_check *c, const char *what, int dtype, uint32_t allo
 
 int mx_check_image(const mx_check *c, const char *what, const mxp_tensor *t) {
   MX_REQUIRE(c, t->rank == 4, "%s has rank %d, an image has 4", what, t->rank);
-  MX_REQUIRE(c, t->dims[3] == 1 || t->stride[3] == mx_elem_bytes(t->dtype), "the channels of %s are not adjacent", what);
+  MX_REQUIRE(c, t->dims[3] == 1 || t->stride[3] == mx_elem_bytes(t->dtype),
+             "the channels of %s are not adjacent", what);
   return MACCEL_OK;
 }
 
@@ -102,18 +103,20 @@ int mx_check_same_dims(const mx_check *c, const char *a_name, const mxp_tensor *
                        const mxp_tensor *b) {
   MX_REQUIRE(c, a->rank == b->rank, "%s has rank %d and %s has rank %d", a_name, a->rank, b_name, b->rank);
   for (int d = 0; d < a->rank; ++d) {
-    MX_REQUIRE(c, a->dims[d] == b->dims[d], "dimension %d is %d in %s and %d in %s", d, a->dims[d], a_name, b->dims[d],
-               b_name);
+    MX_REQUIRE(c, a->dims[d] == b->dims[d], "dimension %d is %d in %s and %d in %s", d, a->dims[d], a_name,
+               b->dims[d], b_name);
   }
   return MACCEL_OK;
 }
 
 int mx_check_const(const mx_check *c, int slot, const char *what, int dtype, int rank, const int32_t *dims) {
   const mxp_const *k = mx_cst(c, slot);
-  MX_REQUIRE(c, k->dtype == dtype, "%s has type %s instead of %s", what, mx_dtype_name(k->dtype), mx_dtype_name(dtype));
+  MX_REQUIRE(c, k->dtype == dtype, "%s has type %s instead of %s", what, mx_dtype_name(k->dtype),
+             mx_dtype_name(dtype));
   MX_REQUIRE(c, k->rank == rank, "%s has rank %d instead of %d", what, k->rank, rank);
   for (int d = 0; d < rank; ++d) {
-    MX_REQUIRE(c, k->dims[d] == dims[d], "dimension %d of %s is %d instead of %d", d, what, k->dims[d], dims[d]);
+    MX_REQUIRE(c, k->dims[d] == dims[d], "dimension %d of %s is %d instead of %d", d, what, k->dims[d],
+               dims[d]);
   }
   return MACCEL_OK;
 }
@@ -152,7 +155,8 @@ int mx_check_clamp(const mx_check *c, const mxp_tensor *t, int lo) {
 
 int mx_check_int(const mx_check *c, int slot, const char *what, int64_t lo, int64_t hi) {
   const int32_t v = c->in->i[slot];
-  MX_REQUIRE(c, v >= lo && v <= hi, "%s (i%d) is %d, not in [%lld, %lld]", what, slot, v, (long long)lo, (long long)hi);
+  MX_REQUIRE(c, v >= lo && v <= hi, "%s (i%d) is %d, not in [%lld, %lld]", what, slot, v, (long long)lo,
+             (long long)hi);
   return MACCEL_OK;
 }
 

@@ -16,14 +16,14 @@ typedef struct mx_check {
   const mx_image *im;
   uint32_t index; /* of the instruction */
   const mxp_insn *in;
-  uint64_t work;  /* filled by the check */
+  uint64_t work; /* filled by the check */
 } mx_check;
 
 /* FORMAT with "instruction 12 (CONV): ..." */
 int mx_reject(const mx_check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-#define MX_REQUIRE(c, cond, ...)                       \
-  do {                                                 \
-    if (!(cond)) return mx_reject((c), __VA_ARGS__);   \
+#define MX_REQUIRE(c, cond, ...)                     \
+  do {                                               \
+    if (!(cond)) return mx_reject((c), __VA_ARGS__); \
   } while (0)
 
 const char *mx_op_name(int op);

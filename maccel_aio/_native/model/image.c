@@ -11,28 +11,30 @@ static int check_header(const mxp_header *h, uint64_t data_bytes) {
   MX_RETURN_IF(h->version != MXP_VERSION, MACCEL_E_UNSUPPORTED,
                "the program has version %u, this build reads version %u", h->version, MXP_VERSION);
   MX_RETURN_IF(h->num_outputs == 0, MACCEL_E_FORMAT, "the program has no outputs");
-  MX_RETURN_IF(h->num_inputs > MACCEL_MAX_IO || h->num_outputs > MACCEL_MAX_IO - h->num_inputs, MACCEL_E_FORMAT,
-               "the program has %u inputs and %u outputs, at most %d together are allowed", h->num_inputs,
-               h->num_outputs, MACCEL_MAX_IO);
-  MX_RETURN_IF(h->num_tensors > MXP_MAX_TENSORS, MACCEL_E_FORMAT, "the program has %u tensors, at most %u are allowed",
-               h->num_tensors, MXP_MAX_TENSORS);
-  MX_RETURN_IF(h->num_insns > MXP_MAX_INSNS, MACCEL_E_FORMAT, "the program has %u instructions, at most %u are allowed",
-               h->num_insns, MXP_MAX_INSNS);
+  MX_RETURN_IF(h->num_inputs > MACCEL_MAX_IO || h->num_outputs > MACCEL_MAX_IO - h->num_inputs,
+               MACCEL_E_FORMAT, "the program has %u inputs and %u outputs, at most %d together are allowed",
+               h->num_inputs, h->num_outputs, MACCEL_MAX_IO);
+  MX_RETURN_IF(h->num_tensors > MXP_MAX_TENSORS, MACCEL_E_FORMAT,
+               "the program has %u tensors, at most %u are allowed", h->num_tensors, MXP_MAX_TENSORS);
+  MX_RETURN_IF(h->num_insns > MXP_MAX_INSNS, MACCEL_E_FORMAT,
+               "the program has %u instructions, at most %u are allowed", h->num_insns, MXP_MAX_INSNS);
   MX_RETURN_IF(h->arena_bytes > MXP_MAX_ARENA, MACCEL_E_FORMAT,
                "the program asks for an arena of %llu bytes, at most %llu are allowed",
                (unsigned long long)h->arena_bytes, (unsigned long long)MXP_MAX_ARENA);
   MX_RETURN_IF(h->const_bytes != data_bytes, MACCEL_E_FORMAT,
-               "the program reads %llu bytes of constants, the section has %llu", (unsigned long long)h->const_bytes,
-               (unsigned long long)data_bytes);
+               "the program reads %llu bytes of constants, the section has %llu",
+               (unsigned long long)h->const_bytes, (unsigned long long)data_bytes);
   for (size_t i = 0; i < sizeof h->reserved; ++i) {
     MX_RETURN_IF(h->reserved[i] != 0, MACCEL_E_FORMAT, "reserved bytes of the program header are not zero");
   }
   return MACCEL_OK;
 }
 
-int mx_image_open(mx_image *im, const void *program, uint64_t program_bytes, const void *data, uint64_t data_bytes) {
-  MX_RETURN_IF(program_bytes < sizeof im->head, MACCEL_E_FORMAT, "the program has %llu bytes, its header needs %zu",
-               (unsigned long long)program_bytes, sizeof im->head);
+int mx_image_open(mx_image *im, const void *program, uint64_t program_bytes, const void *data,
+                  uint64_t data_bytes) {
+  MX_RETURN_IF(program_bytes < sizeof im->head, MACCEL_E_FORMAT,
+               "the program has %llu bytes, its header needs %zu", (unsigned long long)program_bytes,
+               sizeof im->head);
   memcpy(&im->head, program, sizeof im->head);
   MX_FORWARD(check_header(&im->head, data_bytes));
   const mxp_header *h = &im->head;
@@ -42,8 +44,9 @@ int mx_image_open(mx_image *im, const void *program, uint64_t program_bytes, con
   const uint64_t consts = tensors + (uint64_t)h->num_tensors * sizeof(mxp_tensor);
   const uint64_t insns = consts + (uint64_t)h->num_consts * sizeof(mxp_const);
   const uint64_t end = insns + (uint64_t)h->num_insns * sizeof(mxp_insn);
-  MX_RETURN_IF(end != program_bytes, MACCEL_E_FORMAT, "the records of the program take %llu bytes, the section has %llu",
-               (unsigned long long)end, (unsigned long long)program_bytes);
+  MX_RETURN_IF(end != program_bytes, MACCEL_E_FORMAT,
+               "the records of the program take %llu bytes, the section has %llu", (unsigned long long)end,
+               (unsigned long long)program_bytes);
   const uint8_t *base = program;
   for (uint64_t i = after_outputs; i < tensors; ++i) {
     MX_RETURN_IF(base[i] != 0, MACCEL_E_FORMAT, "padding bytes of the program are not zero");

@@ -16,7 +16,8 @@ typedef struct mx_image {
 
 /* Finds the records and proves that header and sizes agree. Nothing else is judged. `program` must be aligned to 8
  * and `data` to 64 bytes; both must stay while the image is used. */
-int mx_image_open(mx_image *im, const void *program, uint64_t program_bytes, const void *data, uint64_t data_bytes);
+int mx_image_open(mx_image *im, const void *program, uint64_t program_bytes, const void *data,
+                  uint64_t data_bytes);
 
 static inline const void *mx_image_const_data(const mx_image *im, uint32_t k) {
   return k == MXP_NONE ? (const void *)0 : im->data + im->consts[k].offset;

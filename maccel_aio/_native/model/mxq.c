@@ -28,7 +28,8 @@ static int all_zero(const uint8_t *bytes, size_t n) {
 
 static int parse_header(const uint8_t *base, uint64_t size, mxq_header *out) {
   MX_RETURN_IF(size < sizeof *out, MACCEL_E_FORMAT,
-               "the file has %llu bytes, too few for the %zu byte header", (unsigned long long)size, sizeof *out);
+               "the file has %llu bytes, too few for the %zu byte header", (unsigned long long)size,
+               sizeof *out);
   memcpy(out, base, sizeof *out);
   MX_RETURN_IF(memcmp(out->magic, MXQ_MAGIC, sizeof out->magic) != 0, MACCEL_E_FORMAT,
                "the file does not start with the mxq magic bytes");
@@ -38,10 +39,12 @@ static int parse_header(const uint8_t *base, uint64_t size, mxq_header *out) {
   MX_RETURN_IF(out->section_bytes != sizeof(mxq_section), MACCEL_E_FORMAT,
                "the header says %u bytes for a section table entry, not %zu", out->section_bytes,
                sizeof(mxq_section));
-  MX_RETURN_IF(out->file_bytes != size, MACCEL_E_FORMAT,
-               "the header says %llu bytes, the file has %llu: it is truncated or has something after its end",
-               (unsigned long long)out->file_bytes, (unsigned long long)size);
-  MX_RETURN_IF(out->table_offset != sizeof *out, MACCEL_E_FORMAT, "the section table does not follow the header");
+  MX_RETURN_IF(
+      out->file_bytes != size, MACCEL_E_FORMAT,
+      "the header says %llu bytes, the file has %llu: it is truncated or has something after its end",
+      (unsigned long long)out->file_bytes, (unsigned long long)size);
+  MX_RETURN_IF(out->table_offset != sizeof *out, MACCEL_E_FORMAT,
+               "the section table does not follow the header");
   MX_RETURN_IF(out->section_count == 0 || out->section_count > MXQ_MAX_SECTIONS, MACCEL_E_FORMAT,
                "the file has %u sections, 1 to %u are allowed", out->section_count, MXQ_MAX_SECTIONS);
   MX_RETURN_IF(!all_zero(out->reserved, sizeof out->reserved), MACCEL_E_FORMAT,
@@ -54,8 +57,8 @@ static int check_section(const mxq_section *s, uint32_t i, uint64_t file_bytes, 
   MX_RETURN_IF(s->type < MXQ_SECTION_MANIFEST || s->type > MXQ_SECTION_ONNX, MACCEL_E_FORMAT,
                "section %u has unknown type %u", i, s->type);
   MX_RETURN_IF(s->flags != 0, MACCEL_E_FORMAT, "section %u has unknown flags 0x%x", i, s->flags);
-  MX_RETURN_IF(s->offset % MXQ_ALIGN != 0, MACCEL_E_FORMAT, "section %u starts at %llu, not a multiple of %u", i,
-               (unsigned long long)s->offset, MXQ_ALIGN);
+  MX_RETURN_IF(s->offset % MXQ_ALIGN != 0, MACCEL_E_FORMAT, "section %u starts at %llu, not a multiple of %u",
+               i, (unsigned long long)s->offset, MXQ_ALIGN);
   MX_RETURN_IF(s->offset > file_bytes || s->size > file_bytes - s->offset, MACCEL_E_FORMAT,
                "section %u (%llu bytes at %llu) ends after the file", i, (unsigned long long)s->size,
                (unsigned long long)s->offset);
@@ -65,13 +68,15 @@ static int check_section(const mxq_section *s, uint32_t i, uint64_t file_bytes, 
   return MACCEL_OK;
 }
 
-int maccel_file_parse(const void *base, uint64_t size, maccel_section *sections, uint32_t cap, uint32_t *count) {
+int maccel_file_parse(const void *base, uint64_t size, maccel_section *sections, uint32_t cap,
+                      uint32_t *count) {
   MX_RETURN_IF(base == NULL || count == NULL || (sections == NULL && cap > 0), MACCEL_E_INVALID,
                "a pointer is NULL");
   mxq_header header = {0};
   MX_FORWARD(parse_header(base, size, &header));
   uint64_t end = sizeof header + (uint64_t)header.section_count * sizeof(mxq_section);
-  MX_RETURN_IF(end > size, MACCEL_E_FORMAT, "the table of %u sections ends after the file", header.section_count);
+  MX_RETURN_IF(end > size, MACCEL_E_FORMAT, "the table of %u sections ends after the file",
+               header.section_count);
   uint32_t manifests = 0;
   for (uint32_t i = 0; i < header.section_count; ++i) {
     mxq_section s;
@@ -84,7 +89,8 @@ int maccel_file_parse(const void *base, uint64_t size, maccel_section *sections,
       memcpy(sections[i].sha256, s.sha256, sizeof s.sha256);
     }
   }
-  MX_RETURN_IF(manifests != 1, MACCEL_E_FORMAT, "the file has %u manifests, exactly one is needed", manifests);
+  MX_RETURN_IF(manifests != 1, MACCEL_E_FORMAT, "the file has %u manifests, exactly one is needed",
+               manifests);
   *count = header.section_count;
   return MACCEL_OK;
 }

@@ -230,7 +230,16 @@ enum mx_act {
   MX_ACT_COUNT = 28
 };
 
-enum mx_elt { MX_ELT_ADD = 0, MX_ELT_SUB = 1, MX_ELT_MUL = 2, MX_ELT_DIV = 3, MX_ELT_MAX = 4, MX_ELT_MIN = 5, MX_ELT_POW = 6, MX_ELT_COUNT = 7 };
+enum mx_elt {
+  MX_ELT_ADD = 0,
+  MX_ELT_SUB = 1,
+  MX_ELT_MUL = 2,
+  MX_ELT_DIV = 3,
+  MX_ELT_MAX = 4,
+  MX_ELT_MIN = 5,
+  MX_ELT_POW = 6,
+  MX_ELT_COUNT = 7
+};
 
 /* One input. Raw u8 pixels go through `table` (mean, scale and quantisation in one look-up). */
 typedef struct mxp_input {

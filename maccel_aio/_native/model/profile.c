@@ -82,7 +82,9 @@ int mx_program_get_profile(const mx_program *p, maccel_layer_time *out, uint32_t
   *count = p->num_rows;
   for (uint32_t k = 0; k < p->num_rows && k < cap; ++k) {
     const mx_profile_row *row = &p->rows[k];
-    out[k] = (maccel_layer_time){.layer = row->layer, .op = row->op, .macs = row->macs,
+    out[k] = (maccel_layer_time){.layer = row->layer,
+                                 .op = row->op,
+                                 .macs = row->macs,
                                  .calls = atomic_load_explicit(&row->calls, memory_order_relaxed),
                                  .total_ns = atomic_load_explicit(&row->total_ns, memory_order_relaxed)};
   }

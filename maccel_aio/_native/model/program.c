@@ -72,8 +72,8 @@ static int build_steps(mx_program *p) {
       s->task.zero_row_bytes = (pixel + MX_ZERO_SLACK + 63) & ~(size_t)63;
     }
     s->kernel = mx_kernel_select(p->isa, &s->task);
-    MX_RETURN_IF(s->kernel == NULL, MACCEL_E_UNSUPPORTED, "instruction %u (%s): this build has no kernel for it", k,
-                 mx_op_name(s->task.insn->op));
+    MX_RETURN_IF(s->kernel == NULL, MACCEL_E_UNSUPPORTED,
+                 "instruction %u (%s): this build has no kernel for it", k, mx_op_name(s->task.insn->op));
     s->scratch_bytes = s->kernel->scratch_bytes ? s->kernel->scratch_bytes(&s->task) : 0;
   }
   return MACCEL_OK;
@@ -82,7 +82,8 @@ static int build_steps(mx_program *p) {
 /* ---- packed weights */
 
 static size_t packed_size(const mx_step *s) {
-  const size_t bytes = s->kernel->pack != NULL && s->kernel->pack_bytes != NULL ? s->kernel->pack_bytes(&s->task) : 0;
+  const size_t bytes =
+      s->kernel->pack != NULL && s->kernel->pack_bytes != NULL ? s->kernel->pack_bytes(&s->task) : 0;
   return (bytes + 63) & ~(size_t)63;
 }
 
@@ -111,14 +112,16 @@ static const uint8_t *shared_zeros(const mx_program *p, uint32_t k) {
 
 static size_t region_bytes(const mx_program *p) {
   size_t total = 64;
-  for (uint32_t k = 0; k < p->num_steps; ++k) total += packed_size(&p->steps[k]) + p->steps[k].task.zero_row_bytes;
+  for (uint32_t k = 0; k < p->num_steps; ++k)
+    total += packed_size(&p->steps[k]) + p->steps[k].task.zero_row_bytes;
   return total;
 }
 
 static int pack_steps(mx_program *p) {
   p->packed_region = region_bytes(p);
   p->packed = mx_map(p->packed_region);
-  MX_RETURN_IF(p->packed == NULL, MACCEL_E_NOMEM, "no memory for %zu bytes of packed weights", p->packed_region);
+  MX_RETURN_IF(p->packed == NULL, MACCEL_E_NOMEM, "no memory for %zu bytes of packed weights",
+               p->packed_region);
   uint8_t *at = p->packed;
   for (uint32_t k = 0; k < p->num_steps; ++k) {
     mx_step *s = &p->steps[k];
@@ -235,8 +238,8 @@ static int load_into(mx_program *p, const void *program, uint64_t program_bytes,
   return mx_profile_init(p);
 }
 
-int mx_program_load(const void *program, uint64_t program_bytes, const void *consts, uint64_t const_bytes, mx_isa isa,
-                    mx_program **out) {
+int mx_program_load(const void *program, uint64_t program_bytes, const void *consts, uint64_t const_bytes,
+                    mx_isa isa, mx_program **out) {
   MX_RETURN_IF(program == NULL || out == NULL || (consts == NULL && const_bytes > 0), MACCEL_E_INVALID,
                "a pointer is NULL");
   mx_program *p = mx_alloc(sizeof *p, 64);
@@ -263,16 +266,20 @@ void mx_program_free(mx_program *p) {
 
 int mx_program_get_info(const mx_program *p, maccel_model_info *out) {
   const mxp_header *h = &p->image.head;
-  *out = (maccel_model_info){.num_inputs = h->num_inputs, .num_outputs = h->num_outputs, .num_insns = h->num_insns,
-                             .num_layers = h->num_layers, .arena_bytes = h->arena_bytes,
-                             .packed_bytes = p->packed_bytes, .macs = h->macs};
+  *out = (maccel_model_info){.num_inputs = h->num_inputs,
+                             .num_outputs = h->num_outputs,
+                             .num_insns = h->num_insns,
+                             .num_layers = h->num_layers,
+                             .arena_bytes = h->arena_bytes,
+                             .packed_bytes = p->packed_bytes,
+                             .macs = h->macs};
   return MACCEL_OK;
 }
 
 int mx_program_get_tensor(const mx_program *p, int is_output, uint32_t index, maccel_tensor_info *out) {
   const mxp_header *h = &p->image.head;
-  MX_RETURN_IF(index >= (is_output ? h->num_outputs : h->num_inputs), MACCEL_E_INVALID, "%s %u does not exist",
-               is_output ? "output" : "input", index);
+  MX_RETURN_IF(index >= (is_output ? h->num_outputs : h->num_inputs), MACCEL_E_INVALID,
+               "%s %u does not exist", is_output ? "output" : "input", index);
   const uint32_t k = is_output ? p->image.outputs[index] : p->image.inputs[index].tensor;
   const mxp_tensor *t = &p->image.tensors[k];
   *out = (maccel_tensor_info){.dtype = t->dtype, .rank = t->rank, .scale = t->scale, .zero_point = t->zero};

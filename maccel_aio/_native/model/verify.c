@@ -88,7 +88,8 @@ static const char *range_fault(const mx_image *im, const mxp_tensor *t) {
   __uint128_t end = (__uint128_t)t->offset + (uint64_t)mx_elem_bytes(t->dtype);
   for (int d = 0; d < t->rank; ++d) end += (__uint128_t)(uint64_t)(t->dims[d] - 1) * (uint64_t)t->stride[d];
   if (t->flags & MX_TENSOR_PAD_CHANNELS) {
-    if (t->rank < 2 || t->stride[t->rank - 1] != mx_elem_bytes(t->dtype)) return "padded channels are not adjacent";
+    if (t->rank < 2 || t->stride[t->rank - 1] != mx_elem_bytes(t->dtype))
+      return "padded channels are not adjacent";
     const __uint128_t used = (__uint128_t)(uint64_t)t->dims[t->rank - 1] * (uint64_t)mx_elem_bytes(t->dtype);
     if (used > (uint64_t)t->stride[t->rank - 2]) return "the channels do not fit between two pixels";
     end += (uint64_t)t->stride[t->rank - 2] - used;
@@ -118,7 +119,8 @@ static const char *input_fault(const mx_image *im, const mxp_input *in) {
   if (in->order == MXP_NONE) return NULL;
   if (in->order >= im->head.num_consts) return "its channel order does not exist";
   const mxp_const *c = &im->consts[in->order];
-  if (c->dtype != MACCEL_S32 || c->rank != 1 || c->dims[0] != channels) return "its channel order is not s32 [channels]";
+  if (c->dtype != MACCEL_S32 || c->rank != 1 || c->dims[0] != channels)
+    return "its channel order is not s32 [channels]";
   const int32_t *order = mx_image_const_data(im, in->order);
   for (int32_t k = 0; k < channels; ++k) {
     if (order[k] < 0 || order[k] >= channels) return "its channel order names a channel that does not exist";
@@ -157,13 +159,13 @@ static int check_tables(const mx_image *im) {
 typedef int (*op_check)(mx_check *c);
 
 static const op_check op_checks[] = {
-    [MX_OP_CONV] = mx_check_conv,           [MX_OP_DWCONV] = mx_check_conv,
-    [MX_OP_CONVF] = mx_check_convf,         [MX_OP_MATMUL] = mx_check_matmul,
-    [MX_OP_POOL] = mx_check_pool,           [MX_OP_ELTWISE] = mx_check_eltwise,
-    [MX_OP_MAP] = mx_check_map,             [MX_OP_FILL] = mx_check_fill,
-    [MX_OP_RESIZE] = mx_check_resize,       [MX_OP_SOFTMAX] = mx_check_softmax,
-    [MX_OP_REDUCE] = mx_check_reduce,       [MX_OP_LAYERNORM] = mx_check_layernorm,
-    [MX_OP_GATHER] = mx_check_gather,       [MX_OP_DYNQUANT] = mx_check_dynquant,
+    [MX_OP_CONV] = mx_check_conv,     [MX_OP_DWCONV] = mx_check_conv,
+    [MX_OP_CONVF] = mx_check_convf,   [MX_OP_MATMUL] = mx_check_matmul,
+    [MX_OP_POOL] = mx_check_pool,     [MX_OP_ELTWISE] = mx_check_eltwise,
+    [MX_OP_MAP] = mx_check_map,       [MX_OP_FILL] = mx_check_fill,
+    [MX_OP_RESIZE] = mx_check_resize, [MX_OP_SOFTMAX] = mx_check_softmax,
+    [MX_OP_REDUCE] = mx_check_reduce, [MX_OP_LAYERNORM] = mx_check_layernorm,
+    [MX_OP_GATHER] = mx_check_gather, [MX_OP_DYNQUANT] = mx_check_dynquant,
     [MX_OP_CONVDYN] = mx_check_conv,
 };
 
@@ -171,14 +173,16 @@ static int check_insn(mx_check *c) {
   const mxp_insn *in = c->in;
   const int known = in->op > 0 && in->op < sizeof op_checks / sizeof op_checks[0];
   if (!known && in->op >= 16 && in->op < 64) {
-    return mx_fail(MACCEL_E_UNSUPPORTED, "instruction %u: this build does not know operation %u", c->index, in->op);
+    return mx_fail(MACCEL_E_UNSUPPORTED, "instruction %u: this build does not know operation %u", c->index,
+                   in->op);
   }
   MX_REQUIRE(c, known, "operation %u does not exist", in->op);
   MX_REQUIRE(c, in->layer < c->im->head.num_layers, "its layer is number %u of only %u", in->layer,
              c->im->head.num_layers);
-  for (size_t k = 0; k < sizeof in->reserved; ++k) MX_REQUIRE(c, in->reserved[k] == 0, "reserved bytes are not zero");
-  const int takes_flags = in->op == MX_OP_CONV || in->op == MX_OP_DWCONV || in->op == MX_OP_CONVF ||
-                          in->op == MX_OP_CONVDYN;
+  for (size_t k = 0; k < sizeof in->reserved; ++k)
+    MX_REQUIRE(c, in->reserved[k] == 0, "reserved bytes are not zero");
+  const int takes_flags =
+      in->op == MX_OP_CONV || in->op == MX_OP_DWCONV || in->op == MX_OP_CONVF || in->op == MX_OP_CONVDYN;
   MX_REQUIRE(c, in->flags == 0 || takes_flags, "unknown flags 0x%x", in->flags);
   MX_FORWARD(op_checks[in->op](c));
   return mx_check_alias(c);
@@ -190,7 +194,8 @@ int mx_image_verify(const mx_image *im, uint64_t *work) {
   for (uint32_t k = 0; k < im->head.num_insns; ++k) {
     mx_check c = {.im = im, .index = k, .in = &im->insns[k]};
     MX_FORWARD(check_insn(&c));
-    MX_REQUIRE(&c, c.work <= MX_MAX_WORK - total, "one inference would take more than 2^46 multiply-accumulates");
+    MX_REQUIRE(&c, c.work <= MX_MAX_WORK - total,
+               "one inference would take more than 2^46 multiply-accumulates");
     total += c.work;
   }
   *work = total;
@@ -226,6 +231,7 @@ int mx_program_verify(const void *program, uint64_t program_bytes, const void *c
   return status;
 }
 
-int maccel_program_verify(const void *program, uint64_t program_bytes, const void *consts, uint64_t const_bytes) {
+int maccel_program_verify(const void *program, uint64_t program_bytes, const void *consts,
+                          uint64_t const_bytes) {
   return mx_program_verify(program, program_bytes, consts, const_bytes);
 }

@@ -40,8 +40,8 @@ static extent extent_of(const mxp_tensor *t) {
   uint64_t far = 0; /* the last element */
   for (d = 0; d < t->rank; ++d) far += (uint64_t)(t->dims[d] - 1) * (uint64_t)t->stride[d];
   const uint64_t tail = (t->flags & MX_TENSOR_PAD_CHANNELS)
-                            ? (uint64_t)t->stride[t->rank - 2] - (uint64_t)(t->dims[t->rank - 1] - 1) *
-                                                                     (uint64_t)t->stride[t->rank - 1]
+                            ? (uint64_t)t->stride[t->rank - 2] -
+                                  (uint64_t)(t->dims[t->rank - 1] - 1) * (uint64_t)t->stride[t->rank - 1]
                             : (uint64_t)mx_elem_bytes(t->dtype);
   e.end = e.begin + far + tail;
   return e;

@@ -19,7 +19,8 @@ static int check_axis(const mx_check *c, const char *axis, int k, int32_t in, in
 }
 
 int mx_check_window(const mx_check *c, const mxp_tensor *x, const mxp_tensor *o) {
-  MX_REQUIRE(c, x->dims[0] == o->dims[0], "the batch is %d in the input and %d in the output", x->dims[0], o->dims[0]);
+  MX_REQUIRE(c, x->dims[0] == o->dims[0], "the batch is %d in the input and %d in the output", x->dims[0],
+             o->dims[0]);
   MX_FORWARD(check_axis(c, "height", 0, x->dims[1], o->dims[1]));
   return check_axis(c, "width", 1, x->dims[2], o->dims[2]);
 }
@@ -80,8 +81,8 @@ static double residual_bound(const mx_check *c) {
 static int check_put_bound(const mx_check *c, int slot, double bound) {
   const mxp_tensor *o = mx_out(c, slot);
   if (o == NULL || mx_is_float_type(o->dtype)) return MACCEL_OK;
-  MX_REQUIRE(c, !isfinite(bound) || bound < 1073741824.0, "values of output %d can reach %g, 2^30 is the limit", slot,
-             bound);
+  MX_REQUIRE(c, !isfinite(bound) || bound < 1073741824.0,
+             "values of output %d can reach %g, 2^30 is the limit", slot, bound);
   return MACCEL_OK;
 }
 
@@ -122,7 +123,8 @@ static int check_accumulators(const mx_check *c, double *bound) {
                                  : (int64_t)info->dims[1] * info->dims[2] * info->dims[3];
   *bound = 0.0;
   for (int64_t k = 0; k < outputs; ++k) {
-    const int64_t w = depthwise ? sum_abs(info, weights, k, taps, outputs) : sum_abs(info, weights, k * taps, taps, 1);
+    const int64_t w =
+        depthwise ? sum_abs(info, weights, k, taps, outputs) : sum_abs(info, weights, k * taps, taps, 1);
     const int64_t most = llabs((long long)bias[k]) + most_x * w;
     MX_REQUIRE(c, most < (int64_t)1 << 31, "the sum of output channel %lld can reach %lld and overflow",
                (long long)k, (long long)most);
@@ -201,12 +203,14 @@ static int check_dynamic(const mx_check *c) {
   const int32_t *i = c->in->i;
   MX_REQUIRE(c, x->dtype == MACCEL_U8 && x->zero == 128, "the input is %s with zero %d, not u8 with zero 128",
              mx_dtype_name(x->dtype), x->zero);
-  MX_REQUIRE(c, i[0] == 1 && i[1] == 1 && i[2] == 1 && i[3] == 1 && i[4] + i[5] + i[6] + i[7] == 0 && i[10] == 1,
+  MX_REQUIRE(c,
+             i[0] == 1 && i[1] == 1 && i[2] == 1 && i[3] == 1 && i[4] + i[5] + i[6] + i[7] == 0 && i[10] == 1,
              "kernel and stride must be 1, padding 0 and groups 1");
   MX_FORWARD(mx_check_image(c, "the row scales", rows));
   MX_FORWARD(mx_check_dtype(c, "the row scales", rows->dtype, MX_BIT(MACCEL_F32)));
-  MX_REQUIRE(c, rows->dims[0] == o->dims[0] && rows->dims[1] == o->dims[1] && rows->dims[2] == o->dims[2] &&
-                    rows->dims[3] == 1,
+  MX_REQUIRE(c,
+             rows->dims[0] == o->dims[0] && rows->dims[1] == o->dims[1] && rows->dims[2] == o->dims[2] &&
+                 rows->dims[3] == 1,
              "the row scales do not have one element per pixel");
   if (mx_cst(c, 5) != NULL) {
     MX_FORWARD(mx_check_vector(c, 5, "the float bias", MACCEL_F32, o->dims[3]));
@@ -217,12 +221,17 @@ static int check_dynamic(const mx_check *c) {
 
 int mx_check_conv(mx_check *c) {
   const int dynamic = c->in->op == MX_OP_CONVDYN;
-  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = dynamic ? 5 : 1, .in_may = 2, .out_need = 1, .out_may = 2,
-                                          .cst_need = 7, .cst_may = dynamic ? 0x38 : 0x18}));
+  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = dynamic ? 5 : 1,
+                                          .in_may = 2,
+                                          .out_need = 1,
+                                          .out_may = 2,
+                                          .cst_need = 7,
+                                          .cst_may = dynamic ? 0x38 : 0x18}));
   MX_REQUIRE(c, (c->in->flags & ~MX_INSN_RES_AFTER_ACT) == 0, "unknown flags 0x%x", c->in->flags);
   MX_FORWARD(mx_check_dtype(c, "the input", mx_in(c, 0)->dtype, MX_BIT(MACCEL_U8) | MX_BIT(MACCEL_S16)));
   MX_FORWARD(check_views(c));
-  MX_FORWARD(mx_check_dtype(c, "the weight array", mx_cst(c, 0)->dtype, MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_S16)));
+  MX_FORWARD(
+      mx_check_dtype(c, "the weight array", mx_cst(c, 0)->dtype, MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_S16)));
   MX_FORWARD(check_weights(c));
   MX_FORWARD(mx_check_vector(c, 1, "the bias", MACCEL_S32, mx_out(c, 0)->dims[3]));
   MX_FORWARD(mx_check_vector(c, 2, "the scale vector", MACCEL_F32, mx_out(c, 0)->dims[3]));
@@ -237,13 +246,14 @@ int mx_check_conv(mx_check *c) {
 }
 
 int mx_check_convf(mx_check *c) {
-  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 1, .in_may = 2, .out_need = 1, .out_may = 2, .cst_need = 1,
-                                          .cst_may = 0x1e}));
+  MX_FORWARD(mx_check_slots(
+      c, (mx_slots){.in_need = 1, .in_may = 2, .out_need = 1, .out_may = 2, .cst_need = 1, .cst_may = 0x1e}));
   MX_REQUIRE(c, (c->in->flags & ~MX_INSN_RES_AFTER_ACT) == 0, "unknown flags 0x%x", c->in->flags);
   MX_FORWARD(mx_check_dtype(c, "the input", mx_in(c, 0)->dtype, MX_BIT(MACCEL_F32)));
   MX_FORWARD(check_views(c));
   const int narrow = mx_cst(c, 0)->dtype == MACCEL_S8;
-  MX_FORWARD(mx_check_dtype(c, "the weight array", mx_cst(c, 0)->dtype, MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_F32)));
+  MX_FORWARD(
+      mx_check_dtype(c, "the weight array", mx_cst(c, 0)->dtype, MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_F32)));
   MX_FORWARD(check_weights(c));
   MX_REQUIRE(c, !narrow || mx_cst(c, 2) != NULL, "s8 weights need a scale vector");
   if (!narrow) MX_FORWARD(mx_check_finite(c, 0, "the weight array", -3.4e38f));

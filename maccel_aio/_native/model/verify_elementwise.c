@@ -39,8 +39,8 @@ static int check_operand_const(const mx_check *c, const mxp_tensor *o) {
   MX_REQUIRE(c, k->dtype == MACCEL_F32, "the constant operand is %s, not f32", mx_dtype_name(k->dtype));
   MX_REQUIRE(c, k->rank == o->rank, "the constant operand has rank %d, the output %d", k->rank, o->rank);
   for (int d = 0; d < o->rank; ++d) {
-    MX_REQUIRE(c, k->dims[d] == 1 || k->dims[d] == o->dims[d], "dimension %d of the constant operand is %d, not 1 or %d",
-               d, k->dims[d], o->dims[d]);
+    MX_REQUIRE(c, k->dims[d] == 1 || k->dims[d] == o->dims[d],
+               "dimension %d of the constant operand is %d, not 1 or %d", d, k->dims[d], o->dims[d]);
   }
   return MACCEL_OK;
 }
@@ -49,7 +49,8 @@ int mx_check_eltwise(mx_check *c) {
   MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 1, .in_may = 2, .out_need = 1, .cst_may = 0x30}));
   const mxp_tensor *x = mx_in(c, 0), *y = mx_in(c, 1), *o = mx_out(c, 0);
   MX_FORWARD(mx_check_same_dims(c, "input 0", x, "the output", o));
-  MX_REQUIRE(c, (y != NULL) != (mx_cst(c, 5) != NULL), "exactly one of input 1 and the constant operand is needed");
+  MX_REQUIRE(c, (y != NULL) != (mx_cst(c, 5) != NULL),
+             "exactly one of input 1 and the constant operand is needed");
   MX_FORWARD(y != NULL ? mx_check_same_dims(c, "input 1", y, "the output", o) : check_operand_const(c, o));
   MX_FORWARD(mx_check_int(c, 10, "the kind", 0, MX_ELT_COUNT - 1));
   MX_FORWARD(mx_check_multiplier(c, 3, "output multiplier"));

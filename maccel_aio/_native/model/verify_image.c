@@ -14,16 +14,18 @@ static int check_pool_window(const mx_check *c) {
 }
 
 static int check_max(const mx_check *c, const mxp_tensor *x, const mxp_tensor *o) {
-  MX_REQUIRE(c, x->dtype == o->dtype && x->scale == o->scale && x->zero == o->zero && x->scale_const == o->scale_const,
-             "input and output of a maximum must have the same format");
+  MX_REQUIRE(
+      c,
+      x->dtype == o->dtype && x->scale == o->scale && x->zero == o->zero && x->scale_const == o->scale_const,
+      "input and output of a maximum must have the same format");
   MX_REQUIRE(c, c->in->i[11] == MX_ACT_NONE, "a maximum has no activation");
   return mx_check_dtype(c, "the input", x->dtype, MX_ALL_TYPES & ~MX_BIT(MACCEL_S64));
 }
 
 static int check_average(const mx_check *c, const mxp_tensor *x, const mxp_tensor *o) {
-  MX_FORWARD(mx_check_dtype(c, "the input", x->dtype,
-                            MX_BIT(MACCEL_U8) | MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_S16) | MX_BIT(MACCEL_F32) |
-                                MX_BIT(MACCEL_BF16)));
+  MX_FORWARD(mx_check_dtype(
+      c, "the input", x->dtype,
+      MX_BIT(MACCEL_U8) | MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_S16) | MX_BIT(MACCEL_F32) | MX_BIT(MACCEL_BF16)));
   MX_REQUIRE(c, x->scale_const == MXP_NONE, "an average of a tensor with channel scales is not supported");
   const int64_t taps = (int64_t)c->in->i[0] * c->in->i[1];
   int64_t lo, hi;
@@ -58,8 +60,8 @@ static int check_sources(const mx_check *c, int slot, const char *axis, int32_t 
   MX_FORWARD(mx_check_const(c, slot, "the source list", MACCEL_S32, 2, dims));
   const int32_t *source = mx_cst_data(c, slot);
   for (int64_t k = 0; k < 2 * (int64_t)out; ++k) {
-    MX_REQUIRE(c, source[k] >= 0 && source[k] < in, "output %s %lld reads %d, outside of %d", axis, (long long)(k / 2),
-               source[k], in);
+    MX_REQUIRE(c, source[k] >= 0 && source[k] < in, "output %s %lld reads %d, outside of %d", axis,
+               (long long)(k / 2), source[k], in);
   }
   return MACCEL_OK;
 }
@@ -70,7 +72,8 @@ static int check_linear(const mx_check *c, const mxp_tensor *x, const mxp_tensor
   MX_FORWARD(mx_check_vector(c, 3, "the column weight vector", MACCEL_F32, o->dims[2]));
   MX_FORWARD(mx_check_finite(c, 1, "the row weight vector", -3.4e38f));
   MX_FORWARD(mx_check_finite(c, 3, "the column weight vector", -3.4e38f));
-  MX_REQUIRE(c, x->scale_const == MXP_NONE, "a linear resize of a tensor with channel scales is not supported");
+  MX_REQUIRE(c, x->scale_const == MXP_NONE,
+             "a linear resize of a tensor with channel scales is not supported");
   MX_FORWARD(mx_check_multiplier(c, 3, "output multiplier"));
   MX_FORWARD(mx_check_multiplier(c, 4, "input multiplier"));
   return mx_check_clamp(c, o, 12);
@@ -81,15 +84,16 @@ int mx_check_resize(mx_check *c) {
   const mxp_tensor *x = mx_in(c, 0), *o = mx_out(c, 0);
   MX_FORWARD(mx_check_image(c, "the input", x));
   MX_FORWARD(mx_check_image(c, "the output", o));
-  MX_REQUIRE(c, x->dims[0] == o->dims[0] && x->dims[3] == o->dims[3], "batch and channels must stay as they are");
+  MX_REQUIRE(c, x->dims[0] == o->dims[0] && x->dims[3] == o->dims[3],
+             "batch and channels must stay as they are");
   MX_FORWARD(mx_check_int(c, 10, "the kind", 0, 1));
   MX_FORWARD(check_sources(c, 0, "row", x->dims[1], o->dims[1]));
   MX_FORWARD(check_sources(c, 2, "column", x->dims[2], o->dims[2]));
   if (c->in->i[10] == 1) {
     MX_FORWARD(check_linear(c, x, o));
   } else {
-    MX_REQUIRE(c, x->dtype == o->dtype, "a nearest resize keeps the type, %s became %s", mx_dtype_name(x->dtype),
-               mx_dtype_name(o->dtype));
+    MX_REQUIRE(c, x->dtype == o->dtype, "a nearest resize keeps the type, %s became %s",
+               mx_dtype_name(x->dtype), mx_dtype_name(o->dtype));
   }
   c->work = (uint64_t)mx_elements(o) * 4;
   return MACCEL_OK;

@@ -17,13 +17,15 @@ int mx_check_matmul(mx_check *c) {
   const int r = o->rank;
   MX_FORWARD(mx_check_dtype(c, "input 0", a->dtype, MX_BIT(MACCEL_F32)));
   MX_FORWARD(mx_check_dtype(c, "input 1", b->dtype, MX_BIT(MACCEL_F32)));
-  MX_REQUIRE(c, r >= 2 && a->rank == r && b->rank == r, "the ranks are %d, %d and %d, they must be equal and at least 2",
-             a->rank, b->rank, r);
+  MX_REQUIRE(c, r >= 2 && a->rank == r && b->rank == r,
+             "the ranks are %d, %d and %d, they must be equal and at least 2", a->rank, b->rank, r);
   for (int d = 0; d < r - 2; ++d) {
-    MX_REQUIRE(c, a->dims[d] == o->dims[d] && b->dims[d] == o->dims[d], "leading dimension %d is %d, %d and %d", d,
-               a->dims[d], b->dims[d], o->dims[d]);
+    MX_REQUIRE(c, a->dims[d] == o->dims[d] && b->dims[d] == o->dims[d],
+               "leading dimension %d is %d, %d and %d", d, a->dims[d], b->dims[d], o->dims[d]);
   }
-  MX_REQUIRE(c, a->dims[r - 2] == o->dims[r - 2] && b->dims[r - 1] == o->dims[r - 1] && a->dims[r - 1] == b->dims[r - 2],
+  MX_REQUIRE(c,
+             a->dims[r - 2] == o->dims[r - 2] && b->dims[r - 1] == o->dims[r - 1] &&
+                 a->dims[r - 1] == b->dims[r - 2],
              "[%d, %d] times [%d, %d] does not give [%d, %d]", a->dims[r - 2], a->dims[r - 1], b->dims[r - 2],
              b->dims[r - 1], o->dims[r - 2], o->dims[r - 1]);
   MX_FORWARD(mx_check_multiplier(c, 3, "output multiplier"));
@@ -51,7 +53,8 @@ int mx_check_reduce(mx_check *c) {
   MX_FORWARD(mx_check_int(c, 14, "the mask of dimensions", 1, ((int64_t)1 << x->rank) - 1));
   for (int d = 0; d < x->rank; ++d) {
     const int32_t expected = (c->in->i[14] >> d & 1) ? 1 : x->dims[d];
-    MX_REQUIRE(c, o->dims[d] == expected, "dimension %d of the output is %d instead of %d", d, o->dims[d], expected);
+    MX_REQUIRE(c, o->dims[d] == expected, "dimension %d of the output is %d instead of %d", d, o->dims[d],
+               expected);
   }
   if (c->in->i[10] == 1) MX_FORWARD(mx_check_multiplier(c, 2, "mean multiplier"));
   MX_FORWARD(check_tail(c, o, 1));
@@ -83,12 +86,14 @@ int mx_check_gather(mx_check *c) {
   MX_FORWARD(mx_check_dtype(c, "the index tensor", x->dtype, MX_BIT(MACCEL_S32)));
   MX_FORWARD(mx_check_dtype(c, "the table", table->dtype, MX_BIT(MACCEL_F32) | MX_BIT(MACCEL_S8)));
   MX_REQUIRE(c, table->rank == 2, "the table has rank %d instead of 2", table->rank);
-  MX_REQUIRE(c, o->rank == x->rank + 1, "the output has rank %d, indices of rank %d give %d", o->rank, x->rank,
-             x->rank + 1);
+  MX_REQUIRE(c, o->rank == x->rank + 1, "the output has rank %d, indices of rank %d give %d", o->rank,
+             x->rank, x->rank + 1);
   for (int d = 0; d < x->rank; ++d) {
-    MX_REQUIRE(c, o->dims[d] == x->dims[d], "dimension %d of the output is %d instead of %d", d, o->dims[d], x->dims[d]);
+    MX_REQUIRE(c, o->dims[d] == x->dims[d], "dimension %d of the output is %d instead of %d", d, o->dims[d],
+               x->dims[d]);
   }
-  MX_REQUIRE(c, o->dims[x->rank] == table->dims[1], "rows of %d elements go into %d", table->dims[1], o->dims[x->rank]);
+  MX_REQUIRE(c, o->dims[x->rank] == table->dims[1], "rows of %d elements go into %d", table->dims[1],
+             o->dims[x->rank]);
   MX_REQUIRE(c, (table->dtype == MACCEL_S8) == (mx_cst(c, 2) != NULL), "row scales go with an s8 table");
   if (mx_cst(c, 2) != NULL) {
     MX_FORWARD(mx_check_vector(c, 2, "the row scale vector", MACCEL_F32, table->dims[0]));
@@ -108,8 +113,8 @@ int mx_check_dynquant(mx_check *c) {
   MX_FORWARD(mx_check_same_dims(c, "the input", x, "output 0", o));
   MX_REQUIRE(c, s->rank == x->rank && s->dims[s->rank - 1] == 1, "output 1 does not have one scale per row");
   for (int d = 0; d < x->rank - 1; ++d) {
-    MX_REQUIRE(c, s->dims[d] == x->dims[d], "dimension %d is %d in the input and %d in output 1", d, x->dims[d],
-               s->dims[d]);
+    MX_REQUIRE(c, s->dims[d] == x->dims[d], "dimension %d is %d in the input and %d in output 1", d,
+               x->dims[d], s->dims[d]);
   }
   c->work = 2 * (uint64_t)mx_elements(o);
   return MACCEL_OK;

@@ -23,11 +23,16 @@ static inline uint8_t *bind_alloc(size_t bytes) {
 
 static inline mx_view bind_view(const builder *b, uint8_t *arena, uint32_t k) {
   const mxp_tensor *t = &b->tensors[k];
-  mx_view v = {.data = arena + t->offset, .dtype = t->dtype, .rank = t->rank, .scale = t->scale, .zero = t->zero,
+  mx_view v = {.data = arena + t->offset,
+               .dtype = t->dtype,
+               .rank = t->rank,
+               .scale = t->scale,
+               .zero = t->zero,
                .flags = t->flags};
   memcpy(v.dims, t->dims, sizeof v.dims);
   memcpy(v.stride, t->stride, sizeof v.stride);
-  if (t->scale_const != MXP_NONE) v.channel_scale = (const float *)(const void *)(b->data + b->consts[t->scale_const].offset);
+  if (t->scale_const != MXP_NONE)
+    v.channel_scale = (const float *)(const void *)(b->data + b->consts[t->scale_const].offset);
   return v;
 }
 

@@ -56,8 +56,12 @@ static inline uint32_t builder_view(builder *b, int dtype, int rank, const int *
                                     uint64_t offset, float scale, int zero) {
   b->tensors = builder_grow(b->tensors, b->head.num_tensors, sizeof *b->tensors);
   mxp_tensor *t = &b->tensors[b->head.num_tensors];
-  *t = (mxp_tensor){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank, .scale_const = MXP_NONE, .offset = offset,
-                    .scale = scale, .zero = zero};
+  *t = (mxp_tensor){.dtype = (uint8_t)dtype,
+                    .rank = (uint8_t)rank,
+                    .scale_const = MXP_NONE,
+                    .offset = offset,
+                    .scale = scale,
+                    .zero = zero};
   int64_t step = builder_elem(dtype);
   uint64_t end = offset + (uint64_t)step;
   for (int d = MXP_MAX_RANK - 1; d >= 0; --d) {
@@ -71,15 +75,18 @@ static inline uint32_t builder_view(builder *b, int dtype, int rank, const int *
 }
 
 /* A contiguous tensor after everything that is in the arena. */
-static inline uint32_t builder_tensor(builder *b, int dtype, int rank, const int *dims, float scale, int zero) {
+static inline uint32_t builder_tensor(builder *b, int dtype, int rank, const int *dims, float scale,
+                                      int zero) {
   return builder_view(b, dtype, rank, dims, NULL, (b->head.arena_bytes + 63) & ~(uint64_t)63, scale, zero);
 }
 
 /* An image whose pixels are `gap` elements longer than its channels; the gap belongs to it. */
-static inline uint32_t builder_padded(builder *b, int dtype, const int *dims, int gap, float scale, int zero) {
+static inline uint32_t builder_padded(builder *b, int dtype, const int *dims, int gap, float scale,
+                                      int zero) {
   const int64_t e = builder_elem(dtype), pixel = (dims[3] + gap) * e;
   const int64_t stride[4] = {pixel * dims[1] * dims[2], pixel * dims[2], pixel, e};
-  const uint32_t k = builder_view(b, dtype, 4, dims, stride, (b->head.arena_bytes + 63) & ~(uint64_t)63, scale, zero);
+  const uint32_t k =
+      builder_view(b, dtype, 4, dims, stride, (b->head.arena_bytes + 63) & ~(uint64_t)63, scale, zero);
   b->tensors[k].flags = MX_TENSOR_PAD_CHANNELS;
   b->head.arena_bytes += (uint64_t)(gap * e);
   return k;
@@ -146,8 +153,8 @@ static inline void builder_finish(builder *b) {
   b->head.const_bytes = b->data_bytes;
   if (b->data == NULL) CHECK(posix_memalign((void **)&b->data, 64, 64) == 0);
   const size_t io = sizeof *h + h->num_inputs * sizeof(mxp_input) + h->num_outputs * sizeof(uint32_t);
-  b->program_bytes = ((io + 7) & ~(size_t)7) + h->num_tensors * sizeof(mxp_tensor) + h->num_consts * sizeof(mxp_const) +
-                     h->num_insns * sizeof(mxp_insn);
+  b->program_bytes = ((io + 7) & ~(size_t)7) + h->num_tensors * sizeof(mxp_tensor) +
+                     h->num_consts * sizeof(mxp_const) + h->num_insns * sizeof(mxp_insn);
   free(b->program);
   b->program = NULL;
   CHECK(posix_memalign((void **)&b->program, 64, b->program_bytes) == 0);

@@ -102,10 +102,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t *consts = copy_of(data + program_bytes, size - program_bytes);
   for (int isa = 0; isa <= (int)mx_isa_detected(); ++isa) {
     mx_program *loaded = NULL;
-    if (mx_program_load(program, program_bytes, consts, size - program_bytes, (mx_isa)isa, &loaded) != MACCEL_OK) break;
+    if (mx_program_load(program, program_bytes, consts, size - program_bytes, (mx_isa)isa, &loaded) !=
+        MACCEL_OK)
+      break;
     maccel_model_info info;
     mx_program_get_info(loaded, &info);
-    if (info.arena_bytes <= MOST_ARENA && info.num_insns <= MOST_INSNS && loaded->work <= MOST_WORK) run(loaded, &info);
+    if (info.arena_bytes <= MOST_ARENA && info.num_insns <= MOST_INSNS && loaded->work <= MOST_WORK)
+      run(loaded, &info);
     mx_program_free(loaded);
   }
   free(program);

@@ -6,8 +6,8 @@
 
 static const char *folder;
 
-static void write_file(const char *kind, const char *name, const void *first, size_t first_bytes, const void *second,
-                       size_t second_bytes) {
+static void write_file(const char *kind, const char *name, const void *first, size_t first_bytes,
+                       const void *second, size_t second_bytes) {
   char path[4096];
   snprintf(path, sizeof path, "%s/%s/%s", folder, kind, name);
   FILE *file = fopen(path, "wb");
@@ -72,7 +72,8 @@ static void reduce(void) {
 static void matmul(void) {
   builder b;
   builder_init(&b);
-  const uint32_t x = image(&b, MACCEL_F32, 2, 3, 20), w = image(&b, MACCEL_F32, 2, 20, 6), y = image(&b, MACCEL_S16, 2, 3, 6);
+  const uint32_t x = image(&b, MACCEL_F32, 2, 3, 20), w = image(&b, MACCEL_F32, 2, 20, 6),
+                 y = image(&b, MACCEL_S16, 2, 3, 6);
   mxp_insn *in = unary(&b, MX_OP_MATMUL, x, y);
   in->in[1] = w, in->i[12] = -32768, in->i[13] = 32767;
   builder_input(&b, w);
@@ -84,7 +85,8 @@ static void resize(int kind, const char *name) {
   const int32_t source[8] = {0, 1, 0, 1, 1, 2, 2, 2};
   builder_init(&b);
   const uint32_t x = image(&b, MACCEL_U8, 3, 3, 4), y = image(&b, MACCEL_U8, 4, 4, 4);
-  const uint32_t list = builder_const(&b, MACCEL_S32, 2, (int[]){4, 2}, source), weight = sample_floats(&b, 4, 0.0f, 0.25f);
+  const uint32_t list = builder_const(&b, MACCEL_S32, 2, (int[]){4, 2}, source),
+                 weight = sample_floats(&b, 4, 0.0f, 0.25f);
   mxp_insn *in = unary(&b, MX_OP_RESIZE, x, y);
   in->i[10] = kind;
   in->cst[0] = in->cst[2] = list;
@@ -103,7 +105,8 @@ static void gather(void) {
   finish(&b, x, y, "gather");
 }
 
-static void conv_constants(builder *b, mxp_insn *in, int outputs, int taps_h, int taps_w, int inputs, int dtype) {
+static void conv_constants(builder *b, mxp_insn *in, int outputs, int taps_h, int taps_w, int inputs,
+                           int dtype) {
   in->cst[0] = sample_bytes(b, dtype, 4, (int[]){outputs, taps_h, taps_w, inputs}, 11);
   in->cst[1] = sample_ints(b, outputs, 1000);
   in->cst[2] = sample_floats(b, outputs, 0.001f, 0.0002f);
@@ -114,7 +117,8 @@ static void conv_constants(builder *b, mxp_insn *in, int outputs, int taps_h, in
 static void dynamic(void) {
   builder b;
   builder_init(&b);
-  const uint32_t x = image(&b, MACCEL_F32, 1, 5, 24), q = image(&b, MACCEL_U8, 1, 5, 24), s = image(&b, MACCEL_F32, 1, 5, 1);
+  const uint32_t x = image(&b, MACCEL_F32, 1, 5, 24), q = image(&b, MACCEL_U8, 1, 5, 24),
+                 s = image(&b, MACCEL_F32, 1, 5, 1);
   const uint32_t y = image(&b, MACCEL_F32, 1, 5, 10);
   b.tensors[q].zero = 128;
   unary(&b, MX_OP_DYNQUANT, x, q)->out[1] = s;
@@ -130,7 +134,8 @@ static void dynamic(void) {
 static void rich_conv(void) {
   builder b;
   builder_init(&b);
-  const uint32_t x = image(&b, MACCEL_S16, 9, 9, 3), y = image(&b, MACCEL_U8, 4, 4, 20), z = image(&b, MACCEL_S16, 4, 4, 20);
+  const uint32_t x = image(&b, MACCEL_S16, 9, 9, 3), y = image(&b, MACCEL_U8, 4, 4, 20),
+                 z = image(&b, MACCEL_S16, 4, 4, 20);
   mxp_insn *in = unary(&b, MX_OP_CONV, x, y);
   in->in[1] = z, in->out[1] = z, in->flags = MX_INSN_RES_AFTER_ACT;
   builder_window(in, 3, 3, 2, 1, 2);
@@ -191,7 +196,8 @@ static void containers(void) {
   uint8_t file[512] = {0};
   mxq_header *h = (mxq_header *)(void *)file;
   mxq_section *s = (mxq_section *)(void *)(file + 64);
-  *h = (mxq_header){.version = MXQ_VERSION, .section_count = 3, .section_bytes = 64, .file_bytes = 512, .table_offset = 64};
+  *h = (mxq_header){
+      .version = MXQ_VERSION, .section_count = 3, .section_bytes = 64, .file_bytes = 512, .table_offset = 64};
   memcpy(h->magic, MXQ_MAGIC, 8);
   s[0] = (mxq_section){.type = MXQ_SECTION_MANIFEST, .offset = 256, .size = 50};
   s[1] = (mxq_section){.type = MXQ_SECTION_PROGRAM, .offset = 320, .size = 128};

@@ -93,7 +93,8 @@ static inline double put_of(const mx_view *o, float v, int lo, int hi) {
 static inline void expect(const mx_view *o, const int *index, float v, int lo, int hi) {
   const double got = stored(o, index), want = put_of(o, v, lo, hi);
   if (got == want || (isnan(got) && isnan(want))) return;
-  fprintf(stderr, "element [%d %d %d %d] is %.9g, expected %.9g\n", index[0], index[1], index[2], index[3], got, want);
+  fprintf(stderr, "element [%d %d %d %d] is %.9g, expected %.9g\n", index[0], index[1], index[2], index[3],
+          got, want);
   exit(1);
 }
 
@@ -106,7 +107,8 @@ static inline void expect_finished(const mx_task *t, const int *index, float v) 
 }
 
 static inline float tree16(float *s) {
-  const float t[8] = {s[0] + s[8], s[1] + s[9], s[2] + s[10], s[3] + s[11], s[4] + s[12], s[5] + s[13], s[6] + s[14], s[7] + s[15]};
+  const float t[8] = {s[0] + s[8],  s[1] + s[9],  s[2] + s[10], s[3] + s[11],
+                      s[4] + s[12], s[5] + s[13], s[6] + s[14], s[7] + s[15]};
   const float u[4] = {t[0] + t[4], t[1] + t[5], t[2] + t[6], t[3] + t[7]};
   return (u[0] + u[2]) + (u[1] + u[3]);
 }
@@ -114,7 +116,8 @@ static inline float tree16(float *s) {
 /* Runs the instruction with every kernel that the levels of this processor have for it, whole and in parts; `check`
  * compares the outputs each time. */
 static inline void run_all(const builder *b, void (*check)(const bound *r)) {
-  const mx_kernel *const *(*const tables[])(int) = {mx_kernels_scalar, mx_kernels_avx2, mx_kernels_avx512vnni};
+  const mx_kernel *const *(*const tables[])(int) = {mx_kernels_scalar, mx_kernels_avx2,
+                                                    mx_kernels_avx512vnni};
   bound r = bind_insn(b, b->head.num_insns - 1);
   for (int k = 0; k < 6; ++k) {
     if (r.task.in[k].rank > 0) fill_view(&r.task.in[k], &rng);

@@ -6,7 +6,9 @@ static float conv_sum(const mx_task *t, const int *index) {
   const int32_t *i = t->insn->i;
   const int depthwise = t->insn->op == MX_OP_DWCONV, channels = o->dims[3], k = index[3];
   const int per_in = x->dims[3] / i[10], per_out = channels / i[10];
-  const mx_view w = {.data = (uint8_t *)(uintptr_t)t->cst[0], .dtype = t->cst_info[0].dtype, .rank = 1,
+  const mx_view w = {.data = (uint8_t *)(uintptr_t)t->cst[0],
+                     .dtype = t->cst_info[0].dtype,
+                     .rank = 1,
                      .stride = {builder_elem(t->cst_info[0].dtype)}};
   int64_t sum = 0;
   float partial[16] = {0};
@@ -14,7 +16,8 @@ static float conv_sum(const mx_task *t, const int *index) {
   for (int ky = 0; ky < i[0]; ++ky) {
     for (int kx = 0; kx < i[1]; ++kx) {
       for (int c = 0; c < per_in; ++c, ++count) {
-        const int from[4] = {index[0], index[1] * i[2] - i[4] + ky * i[8], index[2] * i[3] - i[5] + kx * i[9], k / per_out * per_in + c};
+        const int from[4] = {index[0], index[1] * i[2] - i[4] + ky * i[8], index[2] * i[3] - i[5] + kx * i[9],
+                             k / per_out * per_in + c};
         const int inside = from[1] >= 0 && from[1] < x->dims[1] && from[2] >= 0 && from[2] < x->dims[2];
         const int tap = ky * i[1] + kx;
         const int weight[1] = {depthwise ? tap * channels + k : (k * i[0] * i[1] + tap) * per_in + c};
@@ -51,7 +54,8 @@ static void check_conv(const bound *r) {
     if (residual && after) v = v + deq_of(&t->in[1], index, in->f[2]);
     if (in->f[3] != 1.0f) v = v * in->f[3];
     if (t->cst[3]) {
-      CHECK_INT(stored(&t->out[0], index), ((const uint8_t *)t->cst[3])[(int)put_of(&t->out[0], v, in->i[12], in->i[13])]);
+      CHECK_INT(stored(&t->out[0], index),
+                ((const uint8_t *)t->cst[3])[(int)put_of(&t->out[0], v, in->i[12], in->i[13])]);
     } else {
       expect(&t->out[0], index, v, in->i[12], in->i[13]);
     }
@@ -67,15 +71,16 @@ typedef struct conv_dims {
 static conv_dims random_geometry(int op) {
   conv_dims d = {0};
   const int point = op == MX_OP_CONVDYN || rng_int(&rng, 0, 2) == 0;
-  builder_window(&d.window, point ? 1 : rng_int(&rng, 1, 4), point ? 1 : rng_int(&rng, 1, 4), point ? 1 : rng_int(&rng, 1, 3), 0,
-                 point ? 1 : rng_int(&rng, 1, 2));
+  builder_window(&d.window, point ? 1 : rng_int(&rng, 1, 4), point ? 1 : rng_int(&rng, 1, 4),
+                 point ? 1 : rng_int(&rng, 1, 3), 0, point ? 1 : rng_int(&rng, 1, 2));
   for (int k = 4; k < 8 && !point; ++k) d.window.i[k] = rng_int(&rng, 0, 3);
   d.window.i[10] = op == MX_OP_CONVDYN ? 1 : PICK(1, 1, 1, 2, 3);
   d.in[0] = d.out[0] = rng_int(&rng, 1, 2);
   for (int axis = 0; axis < 2; ++axis) {
     const int32_t *i = d.window.i;
     d.in[1 + axis] = rng_int(&rng, 7, 11);
-    d.out[1 + axis] = (d.in[1 + axis] + i[4 + axis] + i[6 + axis] - i[8 + axis] * (i[axis] - 1) - 1) / i[2 + axis] + 1;
+    d.out[1 + axis] =
+        (d.in[1 + axis] + i[4 + axis] + i[6 + axis] - i[8 + axis] * (i[axis] - 1) - 1) / i[2 + axis] + 1;
   }
   d.in[3] = d.window.i[10] * PICK(1, 3, 8, 17);
   d.out[3] = d.window.i[10] * PICK(1, 4, 16, 37);
@@ -93,7 +98,8 @@ static uint32_t random_weights(builder *b, int op, const conv_dims *d, int dtype
     if (dtype == MACCEL_S16) ((int16_t *)v)[k] = (int16_t)rng_int(&rng, -90, 90);
     if (dtype == MACCEL_F32) v[k] = rng_float(&rng, -1.0f, 1.0f);
   }
-  const uint32_t c = op == MX_OP_DWCONV ? builder_const(b, dtype, 3, dw, v) : builder_const(b, dtype, 4, full, v);
+  const uint32_t c =
+      op == MX_OP_DWCONV ? builder_const(b, dtype, 3, dw, v) : builder_const(b, dtype, 4, full, v);
   free(v);
   return c;
 }
@@ -129,10 +135,14 @@ static void conv_case(int op) {
   builder b;
   builder_init(&b);
   const conv_dims d = random_geometry(op);
-  const int from = op == MX_OP_CONVF ? MACCEL_F32 : op == MX_OP_CONVDYN ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_U8, MACCEL_S16);
-  const int weights = op == MX_OP_CONVF ? PICK(MACCEL_S8, MACCEL_F32) : PICK(MACCEL_S8, MACCEL_S8, MACCEL_S16);
+  const int from = op == MX_OP_CONVF     ? MACCEL_F32
+                   : op == MX_OP_CONVDYN ? MACCEL_U8
+                                         : PICK(MACCEL_U8, MACCEL_U8, MACCEL_S16);
+  const int weights =
+      op == MX_OP_CONVF ? PICK(MACCEL_S8, MACCEL_F32) : PICK(MACCEL_S8, MACCEL_S8, MACCEL_S16);
   const uint32_t x = random_view(&b, from, 4, d.in, 1);
-  const uint32_t y = random_view(&b, PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), 4, d.out, 1);
+  const uint32_t y =
+      random_view(&b, PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), 4, d.out, 1);
   if (op == MX_OP_CONVDYN) b.tensors[x].zero = 128;
   mxp_insn *in = builder_insn(&b, op);
   memcpy(in->i, d.window.i, 11 * sizeof in->i[0]);

@@ -1,11 +1,14 @@
 /* MAP, FILL and ELTWISE against loops over single elements. */
 #include "scalar_case.h"
 
-static int random_dtype(void) { return PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_S32, MACCEL_F32, MACCEL_BF16); }
+static int random_dtype(void) {
+  return PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_S32, MACCEL_F32, MACCEL_BF16);
+}
 
 static int random_dims(int *dims) {
   const int rank = rng_int(&rng, 1, 5);
-  for (int d = 0; d < rank; ++d) dims[d] = rng_int(&rng, 1, d == rank - 1 && rng_int(&rng, 0, 3) == 0 ? 600 : 7);
+  for (int d = 0; d < rank; ++d)
+    dims[d] = rng_int(&rng, 1, d == rank - 1 && rng_int(&rng, 0, 3) == 0 ? 600 : 7);
   return rank;
 }
 
@@ -60,7 +63,8 @@ static void map_copies_bytes(void) {
     builder b;
     int dims[MXP_MAX_RANK];
     builder_init(&b);
-    const int rank = random_dims(dims), dtype = PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_S32, MACCEL_F32, MACCEL_BF16, MACCEL_S64);
+    const int rank = random_dims(dims),
+              dtype = PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_S32, MACCEL_F32, MACCEL_BF16, MACCEL_S64);
     const uint32_t x = random_view(&b, dtype, rank, dims, 0), y = random_view(&b, dtype, rank, dims, 0);
     b.tensors[y].zero = b.tensors[x].zero;
     maybe_channel_scales(&b, x); /* the scales of a copy do not matter */
@@ -79,7 +83,8 @@ static void map_looks_up(void) {
     builder_init(&b);
     for (int k = 0; k < 256; ++k) table[k] = (uint8_t)rng_next(&rng);
     const int rank = random_dims(dims);
-    const uint32_t x = random_view(&b, MACCEL_U8, rank, dims, 0), y = random_view(&b, MACCEL_U8, rank, dims, 0);
+    const uint32_t x = random_view(&b, MACCEL_U8, rank, dims, 0),
+                   y = random_view(&b, MACCEL_U8, rank, dims, 0);
     const uint32_t c = builder_const(&b, MACCEL_U8, 1, (int[]){256}, table);
     mxp_insn *in = builder_insn(&b, MX_OP_MAP);
     in->in[0] = x, in->out[0] = y, in->cst[3] = c;
@@ -92,7 +97,9 @@ static void check_fill(const bound *r) {
   const mx_task *t = &r->task;
   int index[MXP_MAX_RANK] = {0};
   do {
-    const double want = t->out[0].dtype == MACCEL_F32 || t->out[0].dtype == MACCEL_BF16 ? (double)t->insn->f[0] : t->insn->i[0];
+    const double want = t->out[0].dtype == MACCEL_F32 || t->out[0].dtype == MACCEL_BF16
+                            ? (double)t->insn->f[0]
+                            : t->insn->i[0];
     CHECK(stored(&t->out[0], index) == want);
   } while (next_index(t->out[0].rank, t->out[0].dims, index));
 }
@@ -143,7 +150,8 @@ static void check_eltwise(const bound *r) {
   } while (next_index(t->out[0].rank, t->out[0].dims, index));
 }
 
-static void eltwise_operand(builder *b, mxp_insn *unused, int rank, const int *dims, uint32_t *tensor, uint32_t *constant) {
+static void eltwise_operand(builder *b, mxp_insn *unused, int rank, const int *dims, uint32_t *tensor,
+                            uint32_t *constant) {
   (void)unused;
   *tensor = *constant = MXP_NONE;
   if (rng_int(&rng, 0, 1)) {

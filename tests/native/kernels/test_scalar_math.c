@@ -89,7 +89,8 @@ static void special_values(void) {
   const float inf = INFINITY;
   CHECK(mx_exp(inf) == inf && mx_exp(-inf) == 0.0f && mx_exp(0.0f) == 1.0f && isnan(mx_exp(NAN)));
   CHECK(mx_exp(89.0f) == inf && mx_exp(-104.0f) == 0.0f && mx_exp(-103.0f) > 0.0f);
-  CHECK(mx_log(0.0f) == -inf && mx_log(inf) == inf && isnan(mx_log(-1.0f)) && mx_log(1.0f) == 0.0f && isnan(mx_log(NAN)));
+  CHECK(mx_log(0.0f) == -inf && mx_log(inf) == inf && isnan(mx_log(-1.0f)) && mx_log(1.0f) == 0.0f &&
+        isnan(mx_log(NAN)));
   CHECK(mx_tanh(inf) == 1.0f && mx_tanh(-inf) == -1.0f && isnan(mx_tanh(NAN)) && mx_tanh(0.0f) == 0.0f);
   CHECK(mx_erf(inf) == 1.0f && mx_erf(-inf) == -1.0f && isnan(mx_erf(NAN)));
   CHECK(mx_sigmoid(inf) == 1.0f && mx_sigmoid(-inf) == 0.0f && mx_sigmoid(0.0f) == 0.5f);
@@ -132,7 +133,8 @@ static void bf16_rounds_to_even(void) {
     }
     const float got = mx_bf16_load(h), below = mx_bf16_load((uint16_t)(mx_to_bits(v) >> 16));
     const float above = mx_bf16_load((uint16_t)((mx_to_bits(v) >> 16) + 1));
-    const double db = fabs((double)v - (double)below), da = isinf(above) ? ldexp(1.0, 128) - fabs((double)v) : fabs((double)v - (double)above);
+    const double db = fabs((double)v - (double)below),
+                 da = isinf(above) ? ldexp(1.0, 128) - fabs((double)v) : fabs((double)v - (double)above);
     if (db < da) CHECK(got == below);
     if (db > da) CHECK(got == above);
     if (db == da) CHECK((h & 1) == 0);

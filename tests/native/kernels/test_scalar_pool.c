@@ -13,7 +13,8 @@ static void check_pool(const bound *r) {
     int taps = 0;
     for (int ky = 0; ky < i[0]; ++ky) {
       for (int kx = 0; kx < i[1]; ++kx) {
-        const int from[4] = {index[0], index[1] * i[2] - i[4] + ky * i[8], index[2] * i[3] - i[5] + kx * i[9], index[3]};
+        const int from[4] = {index[0], index[1] * i[2] - i[4] + ky * i[8], index[2] * i[3] - i[5] + kx * i[9],
+                             index[3]};
         if (from[1] < 0 || from[1] >= x->dims[1] || from[2] < 0 || from[2] >= x->dims[2]) continue;
         const double q = stored(x, from);
         most = q > most ? q : most;
@@ -42,9 +43,11 @@ static void pool_reduces_windows(void) {
     mxp_insn shape = {0};
     builder_window(&shape, rng_int(&rng, 1, 5), rng_int(&rng, 1, 5), rng_int(&rng, 1, 3), 0, 1);
     for (int k = 4; k < 8; ++k) shape.i[k] = rng_int(&rng, 0, shape.i[k & 1] - 1);
-    const int dims[4] = {rng_int(&rng, 1, 2), rng_int(&rng, 5, 14), rng_int(&rng, 5, 14), PICK(1, 3, 16, 40, 300)};
+    const int dims[4] = {rng_int(&rng, 1, 2), rng_int(&rng, 5, 14), rng_int(&rng, 5, 14),
+                         PICK(1, 3, 16, 40, 300)};
     const int out[4] = {dims[0], window_size(dims[1], shape.i, 0), window_size(dims[2], shape.i, 1), dims[3]};
-    const int kind = rng_int(&rng, 0, 2), from = PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32, MACCEL_BF16);
+    const int kind = rng_int(&rng, 0, 2),
+              from = PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32, MACCEL_BF16);
     const int to = kind == 0 ? from : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32);
     const uint32_t x = random_view(&b, from, 4, dims, 1), y = random_view(&b, to, 4, out, 1);
     if (kind == 0) b.tensors[y].zero = b.tensors[x].zero;
@@ -67,8 +70,10 @@ static void check_resize(const bound *r) {
   int index[MXP_MAX_RANK] = {0};
   do {
     const int y = index[1], c = index[2];
-    const int p00[4] = {index[0], rows[2 * y], cols[2 * c], index[3]}, p01[4] = {index[0], rows[2 * y], cols[2 * c + 1], index[3]};
-    const int p10[4] = {index[0], rows[2 * y + 1], cols[2 * c], index[3]}, p11[4] = {index[0], rows[2 * y + 1], cols[2 * c + 1], index[3]};
+    const int p00[4] = {index[0], rows[2 * y], cols[2 * c], index[3]},
+              p01[4] = {index[0], rows[2 * y], cols[2 * c + 1], index[3]};
+    const int p10[4] = {index[0], rows[2 * y + 1], cols[2 * c], index[3]},
+              p11[4] = {index[0], rows[2 * y + 1], cols[2 * c + 1], index[3]};
     if (t->insn->i[10] == 0) {
       CHECK(stored(o, index) == stored(x, p00));
       continue;
@@ -96,7 +101,8 @@ static void resize_reads_its_sources(void) {
     const int c = PICK(1, 3, 20, 300), kind = rng_int(&rng, 0, 1);
     const int dims[4] = {rng_int(&rng, 1, 2), rng_int(&rng, 1, 9), rng_int(&rng, 1, 9), c};
     const int out[4] = {dims[0], rng_int(&rng, 1, 14), rng_int(&rng, 1, 14), c};
-    const int from = PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), to = kind ? PICK(MACCEL_U8, MACCEL_S16, MACCEL_F32) : from;
+    const int from = PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32),
+              to = kind ? PICK(MACCEL_U8, MACCEL_S16, MACCEL_F32) : from;
     const uint32_t x = random_view(&b, from, 4, dims, 1), y = random_view(&b, to, 4, out, 1);
     const uint32_t c0 = random_sources(&b, out[1], dims[1]), c2 = random_sources(&b, out[2], dims[2]);
     const uint32_t c1 = random_floats(&b, out[1], 0.0f, 1.0f), c3 = random_floats(&b, out[2], 0.0f, 1.0f);
@@ -120,7 +126,8 @@ static void check_gather(const bound *r) {
     int row = (int)stored(&t->in[0], index);
     row = row < 0 ? 0 : row >= rows ? rows - 1 : row;
     const float v = t->cst_info[0].dtype == MACCEL_F32 ? ((const float *)t->cst[0])[row * width + e]
-                                                       : (float)((const int8_t *)t->cst[0])[row * width + e] * ((const float *)t->cst[2])[row];
+                                                       : (float)((const int8_t *)t->cst[0])[row * width + e] *
+                                                             ((const float *)t->cst[2])[row];
     expect(o, index, v, t->insn->i[12], t->insn->i[13]);
   } while (next_index(o->rank, o->dims, index));
 }
@@ -129,7 +136,8 @@ static void gather_takes_rows(void) {
   for (int run = 0; run < RUNS; ++run) {
     builder b;
     builder_init(&b);
-    const int rank = rng_int(&rng, 1, 3), rows = rng_int(&rng, 1, 12), width = PICK(1, 8, 70, 300), narrow = rng_int(&rng, 0, 1);
+    const int rank = rng_int(&rng, 1, 3), rows = rng_int(&rng, 1, 12), width = PICK(1, 8, 70, 300),
+              narrow = rng_int(&rng, 0, 1);
     int dims[4];
     for (int d = 0; d < rank; ++d) dims[d] = rng_int(&rng, 1, 5);
     const uint32_t x = random_view(&b, MACCEL_S32, rank, dims, 0);

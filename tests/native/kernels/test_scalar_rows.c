@@ -8,7 +8,9 @@ static int random_dims(int *dims, int least) {
   return rank;
 }
 
-static int wide_or_narrow(void) { return PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32, MACCEL_F32, MACCEL_BF16); }
+static int wide_or_narrow(void) {
+  return PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32, MACCEL_F32, MACCEL_BF16);
+}
 
 static float sum_of(const float *v, int n) {
   float s[16] = {0};
@@ -71,8 +73,10 @@ static void rows_are_normalised(int op, void (*check)(const bound *)) {
     int dims[MXP_MAX_RANK];
     builder_init(&b);
     const int rank = random_dims(dims, 1), to = PICK(MACCEL_U8, MACCEL_S16, MACCEL_F32);
-    const uint32_t x = random_view(&b, wide_or_narrow(), rank, dims, 0), y = random_view(&b, to, rank, dims, 0);
-    const uint32_t weight = random_floats(&b, dims[rank - 1], -2.0f, 2.0f), bias = random_floats(&b, dims[rank - 1], -2.0f, 2.0f);
+    const uint32_t x = random_view(&b, wide_or_narrow(), rank, dims, 0),
+                   y = random_view(&b, to, rank, dims, 0);
+    const uint32_t weight = random_floats(&b, dims[rank - 1], -2.0f, 2.0f),
+                   bias = random_floats(&b, dims[rank - 1], -2.0f, 2.0f);
     mxp_insn *in = builder_insn(&b, op);
     in->in[0] = x, in->out[0] = y, in->i[10] = rng_int(&rng, 0, 1);
     in->f[3] = to == MACCEL_F32 ? 1.0f : 100.0f, in->f[4] = 0.05f, in->f[5] = 1e-5f;
@@ -144,14 +148,15 @@ static void check_reduce(const bound *r) {
 }
 
 static void dimensions_are_reduced(void) {
-  for (int run = 0; run < RUNS; ++run) {
+  for (int run = 0; run < RUNS / 3; ++run) {
     builder b;
     int dims[MXP_MAX_RANK], out[MXP_MAX_RANK];
     builder_init(&b);
     const int rank = random_dims(dims, 1), to = PICK(MACCEL_U8, MACCEL_S16, MACCEL_F32);
     const int mask = rng_int(&rng, 1, (1 << rank) - 1);
     for (int d = 0; d < rank; ++d) out[d] = (mask >> d & 1) ? 1 : dims[d];
-    const uint32_t x = random_view(&b, wide_or_narrow(), rank, dims, 0), y = random_view(&b, to, rank, out, 0);
+    const uint32_t x = random_view(&b, wide_or_narrow(), rank, dims, 0),
+                   y = random_view(&b, to, rank, out, 0);
     mxp_insn *in = builder_insn(&b, MX_OP_REDUCE);
     in->in[0] = x, in->out[0] = y, in->i[10] = rng_int(&rng, 0, 3), in->i[14] = mask;
     in->f[2] = 0.125f, in->f[4] = 0.05f, in->f[3] = 2.0f;
@@ -181,7 +186,7 @@ static void check_matmul(const bound *r) {
 }
 
 static void matrices_are_multiplied(void) {
-  for (int run = 0; run < RUNS; ++run) {
+  for (int run = 0; run < RUNS / 3; ++run) {
     builder b;
     int dims[MXP_MAX_RANK];
     builder_init(&b);

@@ -68,7 +68,8 @@ static void upload_case(const mx_transfer_kernels *kernels) {
   const int rank = rng_int(&rng, 1, 5);
   for (int d = 0; d < rank; ++d) dims[d] = PICK(1, 2, 3, 5, 19);
   if (rng_int(&rng, 0, 1)) dims[rank - 1] = 3;
-  const int device = rng_int(&rng, MACCEL_U8, MACCEL_S64), table = device == MACCEL_U8 && rng_int(&rng, 0, 1), order = rng_int(&rng, 0, 2) == 0;
+  const int device = rng_int(&rng, MACCEL_U8, MACCEL_S64), table = device == MACCEL_U8 && rng_int(&rng, 0, 1),
+            order = rng_int(&rng, 0, 2) == 0;
   const int dtype = PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8, MACCEL_S32, MACCEL_S64, MACCEL_F32);
   const uint32_t k = random_view(&b, device, rank, dims, 0);
   const int dense = rng_int(&rng, 0, 1);
@@ -76,7 +77,8 @@ static void upload_case(const mx_transfer_kernels *kernels) {
     const uint32_t plain = builder_tensor(&b, device, rank, dims, 1.0f, 0);
     memcpy(b.tensors[k].stride, b.tensors[plain].stride, sizeof b.tensors[k].stride);
   }
-  if (!mx_dtype_is_float(device) && builder_elem(device) <= 2) b.tensors[k].scale = 0.125f + (float)rng_int(&rng, 0, 3);
+  if (!mx_dtype_is_float(device) && builder_elem(device) <= 2)
+    b.tensors[k].scale = 0.125f + (float)rng_int(&rng, 0, 3);
   if (!mx_transfer_possible(device, dtype, 0, table)) {
     builder_free(&b);
     return;
@@ -88,7 +90,8 @@ static void upload_case(const mx_transfer_kernels *kernels) {
   for (int c = 0; c < channels; ++c) orders[c] = rng_int(&rng, 0, channels - 1);
   host h = host_make(dtype, rank, dims);
   host_fill(&h, dtype, rank, dims);
-  mx_transfer t = {.device = bind_view(&b, arena, k), .table = table ? tables : NULL, .order = order ? orders : NULL};
+  mx_transfer t = {
+      .device = bind_view(&b, arena, k), .table = table ? tables : NULL, .order = order ? orders : NULL};
   t.host = (maccel_io){.data = h.data, .dtype = dtype};
   memcpy(t.host.stride, h.stride, sizeof h.stride);
   kernels->upload(&t);
@@ -106,7 +109,8 @@ static void upload_case(const mx_transfer_kernels *kernels) {
 
 static void check_downloaded(const mx_view *d, const int *index, int dtype, const uint8_t *p) {
   if (dtype == MACCEL_F32) {
-    const float want = mx_dtype_is_float(d->dtype) ? (float)stored(d, index) : (float)(stored(d, index) - d->zero) * d->scale;
+    const float want = mx_dtype_is_float(d->dtype) ? (float)stored(d, index)
+                                                   : (float)(stored(d, index) - d->zero) * d->scale;
     CHECK((float)host_value(p, dtype) == want);
   } else if (dtype == MACCEL_S8 && d->dtype == MACCEL_U8) {
     CHECK(host_value(p, dtype) == stored(d, index) - 128);
@@ -121,7 +125,9 @@ static void download_case(const mx_transfer_kernels *kernels) {
   builder_init(&b);
   const int rank = rng_int(&rng, 1, 5), device = rng_int(&rng, MACCEL_U8, MACCEL_S64);
   for (int d = 0; d < rank; ++d) dims[d] = PICK(1, 2, 3, 5, 300 / (1 << (2 * rank - 2)) + 1);
-  const int dtype = rng_int(&rng, 0, 1) ? MACCEL_F32 : device == MACCEL_U8 && rng_int(&rng, 0, 1) ? MACCEL_S8 : device;
+  const int dtype = rng_int(&rng, 0, 1)                          ? MACCEL_F32
+                    : device == MACCEL_U8 && rng_int(&rng, 0, 1) ? MACCEL_S8
+                                                                 : device;
   CHECK(mx_transfer_possible(device, dtype, 1, 0));
   const uint32_t k = random_view(&b, device, rank, dims, 0);
   if (!mx_dtype_is_float(device)) b.tensors[k].scale = 0.3f;
@@ -147,7 +153,12 @@ static void frames_take_the_short_way(const mx_transfer_kernels *kernels) {
   for (int k = 0; k < 768; ++k) tables[k] = (uint8_t)rng_next(&rng);
   for (int k = 0; k < 105; ++k) frame[k] = (uint8_t)rng_next(&rng);
   mx_transfer t = {.table = tables, .order = order};
-  t.device = (mx_view){.data = device, .dtype = MACCEL_U8, .rank = 4, .dims = {1, 5, 7, 3}, .stride = {105, 21, 3, 1}, .scale = 1.0f};
+  t.device = (mx_view){.data = device,
+                       .dtype = MACCEL_U8,
+                       .rank = 4,
+                       .dims = {1, 5, 7, 3},
+                       .stride = {105, 21, 3, 1},
+                       .scale = 1.0f};
   t.host = (maccel_io){.data = frame, .dtype = MACCEL_U8, .stride = {105, 21, 3, 1}};
   kernels->upload(&t);
   for (int k = 0; k < 105; ++k) CHECK_INT(device[k], tables[256 * (k % 3) + frame[k - k % 3 + 2 - k % 3]]);
@@ -157,7 +168,8 @@ static void ids_beyond_float_survive(const mx_transfer_kernels *kernels) {
   const int64_t ids[3] = {16777217, -5, (int64_t)1 << 40};
   int32_t device[3];
   mx_transfer t = {0};
-  t.device = (mx_view){.data = (uint8_t *)device, .dtype = MACCEL_S32, .rank = 1, .dims = {3}, .stride = {4}, .scale = 1.0f};
+  t.device = (mx_view){
+      .data = (uint8_t *)device, .dtype = MACCEL_S32, .rank = 1, .dims = {3}, .stride = {4}, .scale = 1.0f};
   t.host = (maccel_io){.data = (void *)(uintptr_t)ids, .dtype = MACCEL_S64, .stride = {8}};
   kernels->upload(&t);
   CHECK(device[0] == 16777217 && device[1] == -5 && device[2] == INT_MAX);

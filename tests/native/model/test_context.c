@@ -8,7 +8,8 @@
 
 static mx_program *load(const builder *b) {
   mx_program *p = NULL;
-  const int status = mx_program_load(b->program, b->program_bytes, b->data, b->data_bytes, mx_isa_detected(), &p);
+  const int status =
+      mx_program_load(b->program, b->program_bytes, b->data, b->data_bytes, mx_isa_detected(), &p);
   if (status != MACCEL_OK) fprintf(stderr, "refused: %s\n", maccel_last_error());
   CHECK_INT(status, MACCEL_OK);
   return p;
@@ -35,7 +36,8 @@ static void meet(void *self) { pthread_barrier_wait(self); }
 static void infer(mx_context *c, int seed, int parts, float *out) {
   uint8_t image[256];
   image_of(image, seed);
-  const maccel_io io[2] = {builder_io(image, MACCEL_U8, 4, (int[]){1, 8, 8, 4}), builder_io(out, MACCEL_F32, 4, (int[]){1, 4, 4, 8})};
+  const maccel_io io[2] = {builder_io(image, MACCEL_U8, 4, (int[]){1, 8, 8, 4}),
+                           builder_io(out, MACCEL_F32, 4, (int[]){1, 4, 4, 8})};
   pthread_barrier_t barrier;
   pthread_t threads[8];
   run runs[8];
@@ -43,7 +45,8 @@ static void infer(mx_context *c, int seed, int parts, float *out) {
   const mx_team team = {.parts = parts, .wait = parts > 1 ? meet : NULL, .self = &barrier};
   mx_context_upload(c, io);
   for (int part = 0; part < parts; ++part) runs[part] = (run){c, &team, part};
-  for (int part = 1; part < parts; ++part) CHECK(pthread_create(&threads[part], NULL, run_part, &runs[part]) == 0);
+  for (int part = 1; part < parts; ++part)
+    CHECK(pthread_create(&threads[part], NULL, run_part, &runs[part]) == 0);
   run_part(&runs[0]);
   for (int part = 1; part < parts; ++part) pthread_join(threads[part], NULL);
   mx_context_download(c, io);
@@ -131,7 +134,8 @@ static void tables_orders_and_strides_are_applied(void) {
   builder_finish(&b);
   mx_program *p = load(&b);
   CHECK_INT(mx_context_create(p, 1, &c), MACCEL_OK);
-  maccel_io io[2] = {{.data = pixels, .dtype = MACCEL_U8, .stride = {1, 3}}, builder_io(out, MACCEL_F32, 2, (int[]){3, 2})};
+  maccel_io io[2] = {{.data = pixels, .dtype = MACCEL_U8, .stride = {1, 3}},
+                     builder_io(out, MACCEL_F32, 2, (int[]){3, 2})};
   mx_context_upload(c, io);
   mx_context_run(c, &alone, 0);
   mx_context_download(c, io);
@@ -143,7 +147,8 @@ static void tables_orders_and_strides_are_applied(void) {
   io[0] = builder_io((void *)(uintptr_t)real, MACCEL_F32, 2, (int[]){3, 2});
   mx_context_upload(c, io);
   mx_context_download(c, io);
-  CHECK(out[0] == 0.5f && out[1] == -50.0f && out[2] == 77.5f && out[3] == 0.0f && out[4] == 7.0f && out[5] == -1.0f);
+  CHECK(out[0] == 0.5f && out[1] == -50.0f && out[2] == 77.5f && out[3] == 0.0f && out[4] == 7.0f &&
+        out[5] == -1.0f);
   mx_context_free(c);
   mx_program_free(p);
   builder_free(&b);

@@ -12,7 +12,11 @@ static mxq_section *section(int k) { return (mxq_section *)(void *)(file + 64 + 
 
 static void make(void) {
   memset(file, 0, sizeof file);
-  *header() = (mxq_header){.version = MXQ_VERSION, .section_count = COUNT, .section_bytes = 64, .file_bytes = FILE_BYTES, .table_offset = 64};
+  *header() = (mxq_header){.version = MXQ_VERSION,
+                           .section_count = COUNT,
+                           .section_bytes = 64,
+                           .file_bytes = FILE_BYTES,
+                           .table_offset = 64};
   memcpy(header()->magic, MXQ_MAGIC, 8);
   *section(0) = (mxq_section){.type = MXQ_SECTION_MANIFEST, .offset = 256, .size = 50};
   *section(1) = (mxq_section){.type = MXQ_SECTION_PROGRAM, .offset = 320, .size = 128};
@@ -68,12 +72,14 @@ static void damage_is_named(void) {
   DAMAGE(file[6] = '\n', MACCEL_E_FORMAT, "the file does not start with the mxq magic bytes");
   DAMAGE(header()->version = 2, MACCEL_E_FORMAT, "the file has format version 2, this build reads version 1");
   DAMAGE(header()->flags = 4, MACCEL_E_FORMAT, "the header has unknown flags 0x4");
-  DAMAGE(header()->section_bytes = 48, MACCEL_E_FORMAT, "the header says 48 bytes for a section table entry, not 64");
+  DAMAGE(header()->section_bytes = 48, MACCEL_E_FORMAT,
+         "the header says 48 bytes for a section table entry, not 64");
   DAMAGE(header()->file_bytes = 600, MACCEL_E_FORMAT,
          "the header says 600 bytes, the file has 512: it is truncated or has something after its end");
   DAMAGE(header()->table_offset = 128, MACCEL_E_FORMAT, "the section table does not follow the header");
   DAMAGE(header()->section_count = 0, MACCEL_E_FORMAT, "the file has 0 sections, 1 to 4096 are allowed");
-  DAMAGE(header()->section_count = 5000, MACCEL_E_FORMAT, "the file has 5000 sections, 1 to 4096 are allowed");
+  DAMAGE(header()->section_count = 5000, MACCEL_E_FORMAT,
+         "the file has 5000 sections, 1 to 4096 are allowed");
   DAMAGE(header()->section_count = 4000, MACCEL_E_FORMAT, "the table of 4000 sections ends after the file");
   DAMAGE(header()->reserved[3] = 1, MACCEL_E_FORMAT, "reserved bytes of the header are not zero");
   DAMAGE(section(1)->type = 9, MACCEL_E_FORMAT, "section 1 has unknown type 9");
@@ -81,13 +87,17 @@ static void damage_is_named(void) {
   DAMAGE(section(1)->flags = 1, MACCEL_E_FORMAT, "section 1 has unknown flags 0x1");
   DAMAGE(section(1)->offset = 321, MACCEL_E_FORMAT, "section 1 starts at 321, not a multiple of 64");
   DAMAGE(section(2)->size = 65, MACCEL_E_FORMAT, "section 2 (65 bytes at 448) ends after the file");
-  DAMAGE(section(2)->size = UINT64_MAX, MACCEL_E_FORMAT, "section 2 (18446744073709551615 bytes at 448) ends after the file");
-  DAMAGE(section(2)->offset = (uint64_t)1 << 40, MACCEL_E_FORMAT, "section 2 (64 bytes at 1099511627776) ends after the file");
+  DAMAGE(section(2)->size = UINT64_MAX, MACCEL_E_FORMAT,
+         "section 2 (18446744073709551615 bytes at 448) ends after the file");
+  DAMAGE(section(2)->offset = (uint64_t)1 << 40, MACCEL_E_FORMAT,
+         "section 2 (64 bytes at 1099511627776) ends after the file");
   DAMAGE(section(1)->offset = 256, MACCEL_E_FORMAT, "section 1 overlaps what comes before it");
   DAMAGE(section(0)->offset = 192, MACCEL_E_FORMAT, "section 0 overlaps what comes before it");
   DAMAGE(section(2)->reserved[7] = 1, MACCEL_E_FORMAT, "reserved bytes of section 2 are not zero");
-  DAMAGE(section(1)->type = MXQ_SECTION_MANIFEST, MACCEL_E_FORMAT, "the file has 2 manifests, exactly one is needed");
-  DAMAGE(section(0)->type = MXQ_SECTION_ONNX, MACCEL_E_FORMAT, "the file has 0 manifests, exactly one is needed");
+  DAMAGE(section(1)->type = MXQ_SECTION_MANIFEST, MACCEL_E_FORMAT,
+         "the file has 2 manifests, exactly one is needed");
+  DAMAGE(section(0)->type = MXQ_SECTION_ONNX, MACCEL_E_FORMAT,
+         "the file has 0 manifests, exactly one is needed");
 }
 
 /* Exactly sized copies let the address sanitizer see any read past the end. */

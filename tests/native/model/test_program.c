@@ -41,7 +41,8 @@ static void run_once(mx_program *p, float *out) {
   mx_context *c = NULL;
   const mx_team alone = {.parts = 1};
   for (int k = 0; k < 256; ++k) image[k] = (uint8_t)(k * 37);
-  const maccel_io io[2] = {builder_io(image, MACCEL_U8, 4, (int[]){1, 8, 8, 4}), builder_io(out, MACCEL_F32, 4, (int[]){1, 4, 4, 8})};
+  const maccel_io io[2] = {builder_io(image, MACCEL_U8, 4, (int[]){1, 8, 8, 4}),
+                           builder_io(out, MACCEL_F32, 4, (int[]){1, 4, 4, 8})};
   CHECK_INT(mx_program_check_io(p, io, 2), MACCEL_OK);
   CHECK_INT(mx_context_create(p, 1, &c), MACCEL_OK);
   mx_context_upload(c, io);
@@ -77,7 +78,9 @@ static void misaligned_blocks_load(void) {
   CHECK(copy != NULL);
   memcpy(copy + 1, b.program, b.program_bytes);
   memcpy(copy + 1 + b.program_bytes, b.data, b.data_bytes);
-  CHECK_INT(mx_program_load(copy + 1, b.program_bytes, copy + 1 + b.program_bytes, b.data_bytes, MX_ISA_SCALAR, &p), MACCEL_OK);
+  CHECK_INT(
+      mx_program_load(copy + 1, b.program_bytes, copy + 1 + b.program_bytes, b.data_bytes, MX_ISA_SCALAR, &p),
+      MACCEL_OK);
   free(copy);
   mx_program_free(p);
   builder_free(&b);
@@ -89,11 +92,14 @@ static void broken_programs_do_not_load(void) {
   sample_build(&b);
   b.insns[0].i[0] = 4;
   builder_finish(&b);
-  CHECK_INT(mx_program_load(b.program, b.program_bytes, b.data, b.data_bytes, MX_ISA_SCALAR, &p), MACCEL_E_FORMAT);
-  CHECK_TEXT(maccel_last_error(), "instruction 0 (CONV): output height is 8 but padding, stride and kernel give 7");
+  CHECK_INT(mx_program_load(b.program, b.program_bytes, b.data, b.data_bytes, MX_ISA_SCALAR, &p),
+            MACCEL_E_FORMAT);
+  CHECK_TEXT(maccel_last_error(),
+             "instruction 0 (CONV): output height is 8 but padding, stride and kernel give 7");
   CHECK(p == NULL);
   CHECK_INT(mx_program_load(NULL, 0, NULL, 0, MX_ISA_SCALAR, &p), MACCEL_E_INVALID);
-  CHECK_INT(mx_program_load(b.program, b.program_bytes, b.data, b.data_bytes, MX_ISA_SCALAR, NULL), MACCEL_E_INVALID);
+  CHECK_INT(mx_program_load(b.program, b.program_bytes, b.data, b.data_bytes, MX_ISA_SCALAR, NULL),
+            MACCEL_E_INVALID);
   mx_program_free(NULL);
   builder_free(&b);
 }
@@ -103,7 +109,8 @@ static void arrays_are_checked_by_format(void) {
   uint8_t memory[4];
   sample_build(&b);
   mx_program *p = load(&b, MX_ISA_SCALAR);
-  maccel_io io[2] = {builder_io(memory, MACCEL_U8, 4, (int[]){1, 8, 8, 4}), builder_io(memory, MACCEL_F32, 4, (int[]){1, 4, 4, 8})};
+  maccel_io io[2] = {builder_io(memory, MACCEL_U8, 4, (int[]){1, 8, 8, 4}),
+                     builder_io(memory, MACCEL_F32, 4, (int[]){1, 4, 4, 8})};
   CHECK_INT(mx_program_check_io(p, io, 2), MACCEL_OK);
   CHECK_INT(mx_program_check_io(p, io, 1), MACCEL_E_INVALID);
   CHECK_TEXT(maccel_last_error(), "1 arrays are given, the program has 1 inputs and 1 outputs");

@@ -26,20 +26,20 @@ static void expect_status(int status, const char *reason) {
 #define B (b.tensors[SAMPLE_B])
 #define IN(k) (b.insns[k])
 
-#define BREAK(change, reason)                   \
-  do {                                          \
-    sample_build(&b);                           \
-    change;                                     \
-    expect_status(MACCEL_E_FORMAT, reason);     \
-    builder_free(&b);                           \
+#define BREAK(change, reason)               \
+  do {                                      \
+    sample_build(&b);                       \
+    change;                                 \
+    expect_status(MACCEL_E_FORMAT, reason); \
+    builder_free(&b);                       \
   } while (0)
 
-#define KEEP(change)     \
-  do {                   \
-    sample_build(&b);    \
-    change;              \
-    expect_sound();      \
-    builder_free(&b);    \
+#define KEEP(change)  \
+  do {                \
+    sample_build(&b); \
+    change;           \
+    expect_sound();   \
+    builder_free(&b); \
   } while (0)
 
 static void headers(void) {
@@ -114,7 +114,8 @@ static void tensors(void) {
   BREAK(X.offset = b.head.arena_bytes - 255, "tensor 0: it ends after the arena");
   BREAK(X.offset = UINT64_MAX, "tensor 0: it ends after the arena");
   BREAK(X.stride[1] = INT64_MAX, "tensor 0: it ends after the arena");
-  BREAK((X.dims[1] = X.dims[2] = INT_MAX, X.stride[1] = X.stride[2] = 0), "tensor 0: it has too many elements");
+  BREAK((X.dims[1] = X.dims[2] = INT_MAX, X.stride[1] = X.stride[2] = 0),
+        "tensor 0: it has too many elements");
   BREAK(B.stride[2] = 7, "tensor 2: the channels do not fit between two pixels");
   BREAK(B.offset = b.head.arena_bytes - 8 * 8 * 16 + 1, "tensor 2: it ends after the arena");
   BREAK(X.scale = 0.0f, "tensor 0: its scale is not a positive number");
@@ -150,8 +151,12 @@ static void slots(void) {
   builder_free(&b);
 }
 
-static void set_int(int constant, int k, int32_t v) { ((int32_t *)(void *)(b.data + b.consts[constant].offset))[k] = v; }
-static void set_float(int constant, int k, float v) { ((float *)(void *)(b.data + b.consts[constant].offset))[k] = v; }
+static void set_int(int constant, int k, int32_t v) {
+  ((int32_t *)(void *)(b.data + b.consts[constant].offset))[k] = v;
+}
+static void set_float(int constant, int k, float v) {
+  ((float *)(void *)(b.data + b.consts[constant].offset))[k] = v;
+}
 
 static void convolutions(void) {
   BREAK(IN(0).i[4] = 0, "instruction 0 (CONV): output height is 8 but padding, stride and kernel give 7");
@@ -164,16 +169,24 @@ static void convolutions(void) {
   BREAK(IN(0).i[10] = 3, "instruction 0 (CONV): 4 input and 8 output channels do not divide into 3 groups");
   BREAK(IN(0).i[10] = 2, "instruction 0 (CONV): dimension 3 of the weight array is 4 instead of 2");
   BREAK(IN(0).cst[0] = 3, "instruction 0 (CONV): the weight array has rank 3 instead of 4");
-  BREAK(IN(0).cst[0] = 1, "instruction 0 (CONV): the weight array has type s32, which this operation does not take");
+  BREAK(IN(0).cst[0] = 1,
+        "instruction 0 (CONV): the weight array has type s32, which this operation does not take");
   BREAK(IN(0).cst[1] = 2, "instruction 0 (CONV): the bias has type f32 instead of s32");
-  BREAK(IN(0).in[0] = SAMPLE_D, "instruction 0 (CONV): the input has type f32, which this operation does not take");
-  BREAK(IN(0).out[0] = SAMPLE_C, "instruction 0 (CONV): output height is 4 but padding, stride and kernel give 8");
-  BREAK((X.rank = 3, X.dims[3] = 1, X.stride[3] = 0), "instruction 0 (CONV): the input has rank 3, an image has 4");
+  BREAK(IN(0).in[0] = SAMPLE_D,
+        "instruction 0 (CONV): the input has type f32, which this operation does not take");
+  BREAK(IN(0).out[0] = SAMPLE_C,
+        "instruction 0 (CONV): output height is 4 but padding, stride and kernel give 8");
+  BREAK((X.rank = 3, X.dims[3] = 1, X.stride[3] = 0),
+        "instruction 0 (CONV): the input has rank 3, an image has 4");
   BREAK(A.stride[3] = 2, "instruction 0 (CONV): the channels of output 0 are not adjacent");
-  BREAK(IN(1).i[10] = 4, "instruction 1 (DWCONV): groups, input and output channels are 4, 8 and 8, they must be equal");
-  BREAK(set_int(1, 3, INT_MAX), "instruction 0 (CONV): the sum of output channel 3 can reach 2148056122 and overflow");
-  BREAK(set_int(1, 0, INT_MIN), "instruction 0 (CONV): the sum of output channel 0 can reach 2147987273 and overflow");
-  BREAK(set_float(2, 5, 4e3f), "instruction 0 (CONV): values of output 0 can reach 2.01898e+09, 2^30 is the limit");
+  BREAK(IN(1).i[10] = 4,
+        "instruction 1 (DWCONV): groups, input and output channels are 4, 8 and 8, they must be equal");
+  BREAK(set_int(1, 3, INT_MAX),
+        "instruction 0 (CONV): the sum of output channel 3 can reach 2148056122 and overflow");
+  BREAK(set_int(1, 0, INT_MIN),
+        "instruction 0 (CONV): the sum of output channel 0 can reach 2147987273 and overflow");
+  BREAK(set_float(2, 5, 4e3f),
+        "instruction 0 (CONV): values of output 0 can reach 2.01898e+09, 2^30 is the limit");
   BREAK(set_float(2, 5, (float)NAN), "instruction 0 (CONV): element 5 of the scale vector is nan");
   BREAK(set_float(2, 5, -1.0f), "instruction 0 (CONV): element 5 of the scale vector is -1");
   BREAK(IN(0).f[3] = 0.0f, "instruction 0 (CONV): the output multiplier (f3) is 0");
@@ -181,8 +194,10 @@ static void convolutions(void) {
   BREAK(IN(0).i[12] = 256, "instruction 0 (CONV): the clamp limits 256 and 255 are in the wrong order");
   BREAK(IN(0).i[11] = MX_ACT_COUNT, "instruction 0 (CONV): activation 28 does not exist");
   BREAK(IN(0).i[11] = MX_ACT_PRELU, "instruction 0 (CONV): the PRELU slopes are missing");
-  BREAK((IN(0).i[11] = MX_ACT_CLAMP, IN(0).f[0] = 1.0f), "instruction 0 (CONV): the activation clamps to [1, 0]");
-  BREAK((IN(0).i[11] = MX_ACT_LEAKY, IN(0).f[0] = (float)INFINITY), "instruction 0 (CONV): an activation parameter is infinite");
+  BREAK((IN(0).i[11] = MX_ACT_CLAMP, IN(0).f[0] = 1.0f),
+        "instruction 0 (CONV): the activation clamps to [1, 0]");
+  BREAK((IN(0).i[11] = MX_ACT_LEAKY, IN(0).f[0] = (float)INFINITY),
+        "instruction 0 (CONV): an activation parameter is infinite");
   BREAK(IN(0).cst[4] = 2, "instruction 0 (CONV): slopes are given, but the activation is not PRELU");
   BREAK(IN(0).cst[3] = 0, "instruction 0 (CONV): the table has type s8 instead of u8");
   BREAK(IN(1).in[1] = SAMPLE_C, "instruction 1 (DWCONV): dimension 1 is 4 in the residual and 8 in output 0");
@@ -200,15 +215,16 @@ static void aliases(void) {
   BREAK(A.stride[2] = 0, "instruction 0 (CONV): elements of output 0 share memory");
   BREAK(IN(4).out[0] = SAMPLE_D, "instruction 4 (SOFTMAX): output 0 overlaps input 0");
   BREAK(IN(0).out[1] = SAMPLE_A, "instruction 0 (CONV): the two outputs overlap");
-  BREAK((b.tensors[SAMPLE_Y].offset = b.tensors[SAMPLE_D].offset - 64), "instruction 5 (ELTWISE): output 0 overlaps input 1");
+  BREAK((b.tensors[SAMPLE_Y].offset = b.tensors[SAMPLE_D].offset - 64),
+        "instruction 5 (ELTWISE): output 0 overlaps input 1");
   KEEP(IN(5).out[0] = SAMPLE_D);
   KEEP(IN(5).out[0] = SAMPLE_E);
   /* A residual in place, and channel slices of one image: read the first half, write the second. */
   KEEP((B = A, B.zero = 90, B.offset = b.tensors[SAMPLE_D].offset, IN(1).in[1] = SAMPLE_B));
-  KEEP((A.stride[0] = 1024, A.stride[1] = 128, A.stride[2] = 16, B = A, B.zero = 90, B.offset += 8, b.head.arena_bytes += 4096,
-        A.offset = B.offset - 8));
-  BREAK((A.stride[0] = 1024, A.stride[1] = 128, A.stride[2] = 16, A.offset = b.head.arena_bytes, B = A, B.offset += 7,
-         b.head.arena_bytes += 4096),
+  KEEP((A.stride[0] = 1024, A.stride[1] = 128, A.stride[2] = 16, B = A, B.zero = 90, B.offset += 8,
+        b.head.arena_bytes += 4096, A.offset = B.offset - 8));
+  BREAK((A.stride[0] = 1024, A.stride[1] = 128, A.stride[2] = 16, A.offset = b.head.arena_bytes, B = A,
+         B.offset += 7, b.head.arena_bytes += 4096),
         "instruction 1 (DWCONV): output 0 overlaps input 0");
 }
 
@@ -217,14 +233,18 @@ static void pools_and_maps(void) {
   BREAK((IN(2).i[4] = IN(2).i[6] = 2, b.tensors[SAMPLE_C].dims[1] = 6, b.tensors[SAMPLE_C].stride[0] = 192,
          b.tensors[SAMPLE_C].offset = b.head.arena_bytes, b.head.arena_bytes += 4096),
         "instruction 2 (POOL): padding is not smaller than the kernel: a window could be empty");
-  BREAK(b.tensors[SAMPLE_C].zero = 1, "instruction 2 (POOL): input and output of a maximum must have the same format");
+  BREAK(b.tensors[SAMPLE_C].zero = 1,
+        "instruction 2 (POOL): input and output of a maximum must have the same format");
   BREAK(IN(2).i[11] = MX_ACT_TANH, "instruction 2 (POOL): a maximum has no activation");
   BREAK((IN(2).i[10] = 1, IN(2).f[2] = 0.0f), "instruction 2 (POOL): the mean multiplier (f2) is 0");
   BREAK(IN(3).cst[3] = 0, "instruction 3 (MAP): the table has type s8 instead of u8");
   BREAK(IN(3).in[0] = SAMPLE_A, "instruction 3 (MAP): dimension 1 is 8 in the input and 4 in the output");
-  BREAK(IN(5).in[1] = MXP_NONE, "instruction 5 (ELTWISE): exactly one of input 1 and the constant operand is needed");
-  BREAK(IN(5).cst[5] = 2, "instruction 5 (ELTWISE): exactly one of input 1 and the constant operand is needed");
-  BREAK((IN(5).in[1] = MXP_NONE, IN(5).cst[5] = 2), "instruction 5 (ELTWISE): the constant operand has rank 1, the output 4");
+  BREAK(IN(5).in[1] = MXP_NONE,
+        "instruction 5 (ELTWISE): exactly one of input 1 and the constant operand is needed");
+  BREAK(IN(5).cst[5] = 2,
+        "instruction 5 (ELTWISE): exactly one of input 1 and the constant operand is needed");
+  BREAK((IN(5).in[1] = MXP_NONE, IN(5).cst[5] = 2),
+        "instruction 5 (ELTWISE): the constant operand has rank 1, the output 4");
   BREAK(IN(5).i[10] = 7, "instruction 5 (ELTWISE): the kind (i10) is 7, not in [0, 6]");
   BREAK(IN(5).f[5] = (float)INFINITY, "instruction 5 (ELTWISE): the multiplier of input 1 (f5) is inf");
   BREAK(IN(4).i[10] = -1, "instruction 4 (SOFTMAX): the kind (i10) is -1, not in [0, 1]");
@@ -243,13 +263,15 @@ static void tensor(int dtype, int d0, int d1, int d2, int d3) {
   builder_tensor(&b, dtype, 4, (int[]){d0, d1, d2, d3}, 1.0f, 0);
 }
 
-#define SINGLE(setup, reason)                                                        \
-  do {                                                                               \
-    builder_init(&b);                                                                \
-    setup;                                                                           \
-    if ((reason)[0] != '\0') expect_status(MACCEL_E_FORMAT, "instruction 0 " reason); \
-    else expect_sound();                                                             \
-    builder_free(&b);                                                                \
+#define SINGLE(setup, reason)                                  \
+  do {                                                         \
+    builder_init(&b);                                          \
+    setup;                                                     \
+    if ((reason)[0] != '\0')                                   \
+      expect_status(MACCEL_E_FORMAT, "instruction 0 " reason); \
+    else                                                       \
+      expect_sound();                                          \
+    builder_free(&b);                                          \
   } while (0)
 
 static void resize_of(int source, int kind, float weight) {
@@ -291,7 +313,8 @@ static void others(void) {
   SINGLE(resize_of(-1, 0, 0.5f), "(RESIZE): output row 1 reads -1, outside of 2");
   SINGLE(resize_of(1, 1, (float)NAN), "(RESIZE): element 1 of the row weight vector is nan");
   SINGLE((resize_of(1, 1, 0.5f), b.insns[0].cst[3] = MXP_NONE), "(RESIZE): a linear resize needs weights");
-  SINGLE((resize_of(1, 0, 0.5f), b.tensors[1].dtype = MACCEL_S8), "(RESIZE): a nearest resize keeps the type, u8 became s8");
+  SINGLE((resize_of(1, 0, 0.5f), b.tensors[1].dtype = MACCEL_S8),
+         "(RESIZE): a nearest resize keeps the type, u8 became s8");
   SINGLE(gather_of(MACCEL_F32, 0), "");
   SINGLE(gather_of(MACCEL_S8, 1), "");
   SINGLE(gather_of(MACCEL_S8, 0), "(GATHER): row scales go with an s8 table");
@@ -308,8 +331,10 @@ static void others(void) {
   SINGLE((tensor(MACCEL_F32, 1, 1, 2, 5), tensor(MACCEL_U8, 1, 1, 2, 5), tensor(MACCEL_F32, 1, 1, 2, 2),
           single(MX_OP_DYNQUANT, 1, 2)),
          "(DYNQUANT): output 1 does not have one scale per row");
-  SINGLE((tensor(MACCEL_U8, 1, 1, 2, 5), single(MX_OP_FILL, 0, 1)->i[0] = 256), "(FILL): the value (i0) is 256, not in [0, 255]");
-  SINGLE((tensor(MACCEL_F32, 1, 1, 2, 5), tensor(MACCEL_F32, 1, 1, 2, 5), single(MX_OP_LAYERNORM, 1, 1)->f[5] = -1.0f),
+  SINGLE((tensor(MACCEL_U8, 1, 1, 2, 5), single(MX_OP_FILL, 0, 1)->i[0] = 256),
+         "(FILL): the value (i0) is 256, not in [0, 255]");
+  SINGLE((tensor(MACCEL_F32, 1, 1, 2, 5), tensor(MACCEL_F32, 1, 1, 2, 5),
+          single(MX_OP_LAYERNORM, 1, 1)->f[5] = -1.0f),
          "(LAYERNORM): epsilon (f5) is -1");
 }
 
@@ -346,7 +371,8 @@ static void work_is_bounded(void) {
     in->in[0] = 0, in->in[1] = 1, in->out[0] = 2;
   }
   builder_output(&b, 2);
-  expect_status(MACCEL_E_FORMAT, "instruction 2 (MATMUL): one inference would take more than 2^46 multiply-accumulates");
+  expect_status(MACCEL_E_FORMAT,
+                "instruction 2 (MATMUL): one inference would take more than 2^46 multiply-accumulates");
   builder_free(&b);
 }
 

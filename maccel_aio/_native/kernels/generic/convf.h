@@ -35,8 +35,8 @@ static size_t mx_convf_scratch(const mx_task *t) {
 }
 
 /* The inputs of one output pixel and group, in the order of the weights. A 1x1 window is read in place. */
-static const float *mx_convf_patch(const mx_task *t, const mx_conv_shape *s, int64_t b, int64_t oy, int64_t ox,
-                                   int64_t group) {
+static const float *mx_convf_patch(const mx_task *t, const mx_conv_shape *s, int64_t b, int64_t oy,
+                                   int64_t ox, int64_t group) {
   const int64_t offset = group * s->channels_in;
   if (s->kh == 1 && s->kw == 1) {
     return (const float *)(const void *)mx_conv_tap(t, s, b, oy, ox, 0, 0) + offset;
@@ -49,8 +49,8 @@ static const float *mx_convf_patch(const mx_task *t, const mx_conv_shape *s, int
   return patch;
 }
 
-static void mx_convf_block(const mx_task *t, const mx_conv_shape *s, int64_t b, int64_t oy, int64_t ox, int o0, int n,
-                           float *v) {
+static void mx_convf_block(const mx_task *t, const mx_conv_shape *s, int64_t b, int64_t oy, int64_t ox,
+                           int o0, int n, float *v) {
   const float *bias = t->cst[1], *scale = t->cst[2];
   const int64_t taps = s->kh * s->kw * s->channels_in;
   const float *patch = NULL;
@@ -73,7 +73,8 @@ static void mx_convf_run(const mx_task *t, int part, int parts) {
   const int64_t total = blocks * o->dims[0] * o->dims[1] * o->dims[2], end = mx_share(total, part + 1, parts);
   for (int64_t u = mx_share(total, part, parts); u < end; ++u) {
     const int64_t pixel = u / blocks;
-    const int64_t ox = pixel % o->dims[2], oy = pixel / o->dims[2] % o->dims[1], b = pixel / o->dims[2] / o->dims[1];
+    const int64_t ox = pixel % o->dims[2], oy = pixel / o->dims[2] % o->dims[1],
+                  b = pixel / o->dims[2] / o->dims[1];
     const int o0 = (int)(u % blocks) * MX_CONV_BLOCK;
     const int n = o->dims[3] - o0 < MX_CONV_BLOCK ? o->dims[3] - o0 : MX_CONV_BLOCK;
     float v[MX_CONV_BLOCK];
@@ -100,7 +101,8 @@ static const float *mx_matmul_vector(const uint8_t *p, int64_t stride, int64_t n
 }
 
 /* Columns that lie next to each other: all of the block advance together along k. */
-static void mx_matmul_columns(const float *a, const uint8_t *b, int64_t k_stride, int64_t k, float *v, int n) {
+static void mx_matmul_columns(const float *a, const uint8_t *b, int64_t k_stride, int64_t k, float *v,
+                              int n) {
   float s[16][MX_MATMUL_BLOCK];
   memset(s, 0, sizeof s);
   for (int64_t i = 0; i < k; ++i) {
@@ -136,7 +138,8 @@ static void mx_matmul_run(const mx_task *t, int part, int parts) {
       mx_matmul_columns(x, bp, b->stride[last - 1], k, v, n);
     } else {
       for (int j = 0; j < n; ++j) {
-        v[j] = mx_dot16_f32(x, mx_matmul_vector(bp + j * b->stride[last], b->stride[last - 1], k, copies + k), k);
+        v[j] = mx_dot16_f32(x, mx_matmul_vector(bp + j * b->stride[last], b->stride[last - 1], k, copies + k),
+                            k);
       }
     }
     uint8_t *dst = o->data + mx_row_offset(o, row) + n0 * o->stride[last];

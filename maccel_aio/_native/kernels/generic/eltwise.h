@@ -33,7 +33,8 @@ static inline void mx_strip_op(float *restrict a, const float *restrict b, int n
 /* The constant cst5 as a view: row-major, dimensions of 1 are broadcast. */
 static inline mx_view mx_eltwise_const(const mx_task *t) {
   const mxp_const *info = &t->cst_info[5];
-  mx_view v = {.data = (uint8_t *)(uintptr_t)t->cst[5], .dtype = MACCEL_F32, .rank = info->rank, .scale = 1.0f};
+  mx_view v = {
+      .data = (uint8_t *)(uintptr_t)t->cst[5], .dtype = MACCEL_F32, .rank = info->rank, .scale = 1.0f};
   int64_t stride = 4;
   for (int d = info->rank - 1; d >= 0; --d) {
     v.dims[d] = info->dims[d];
@@ -47,7 +48,8 @@ static void mx_eltwise_run(const mx_task *t, int part, int parts) {
   const mxp_insn *in = t->insn;
   const mx_view *o = &t->out[0], *x = &t->in[0];
   const mx_view y = t->cst[5] != NULL ? mx_eltwise_const(t) : t->in[1];
-  const uint8_t *xs = (const uint8_t *)x->channel_scale, *ys = (const uint8_t *)y.channel_scale, *ps = t->cst[4];
+  const uint8_t *xs = (const uint8_t *)x->channel_scale, *ys = (const uint8_t *)y.channel_scale,
+                *ps = t->cst[4];
   mx_loop l = mx_loop_begin(o->rank, o->dims);
   mx_loop_add(&l, o->stride);
   mx_loop_add(&l, x->stride);
@@ -66,10 +68,12 @@ static void mx_eltwise_run(const mx_task *t, int part, int parts) {
     mx_strip_deq(b, &y, y.data + c.off[2], l.stride[2][last], c.n, in->f[5], ys ? ys + c.off[4] : NULL,
                  l.stride[4][last]);
     mx_strip_op(a, b, c.n, in->i[10]);
-    mx_strip_finish(t, a, c.n, o->data + c.off[0], l.stride[0][last], ps ? ps + c.off[5] : NULL, l.stride[5][last]);
+    mx_strip_finish(t, a, c.n, o->data + c.off[0], l.stride[0][last], ps ? ps + c.off[5] : NULL,
+                    l.stride[5][last]);
   }
 }
 
-static const mx_kernel mx_generic_eltwise = {.name = "any-eltwise-strip-" MX_GENERIC_ISA, .run = mx_eltwise_run};
+static const mx_kernel mx_generic_eltwise = {.name = "any-eltwise-strip-" MX_GENERIC_ISA,
+                                             .run = mx_eltwise_run};
 
 #endif

@@ -51,7 +51,8 @@ static inline void mx_conv_finish(const mx_task *t, float *v, int n, const mx_pl
   }
   if (o1->data == NULL) return;
   mx_strip_scale(v, n, in->f[4]);
-  mx_strip_put(o1->data + p->out1, o1->dtype, mx_dtype_bytes(o1->dtype), v, n, o1->zero, in->i[14], in->i[15]);
+  mx_strip_put(o1->data + p->out1, o1->dtype, mx_dtype_bytes(o1->dtype), v, n, o1->zero, in->i[14],
+               in->i[15]);
 }
 
 #endif

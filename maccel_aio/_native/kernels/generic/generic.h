@@ -18,13 +18,20 @@
 
 static inline const mx_kernel *const *mx_generic_kernels(int op) {
   static const mx_kernel *const table[][2] = {
-      [MX_OP_CONV] = {&mx_generic_conv},       [MX_OP_DWCONV] = {&mx_generic_dwconv},
-      [MX_OP_POOL] = {&mx_generic_pool},       [MX_OP_ELTWISE] = {&mx_generic_eltwise},
-      [MX_OP_MAP] = {&mx_generic_map},         [MX_OP_FILL] = {&mx_generic_fill},
-      [MX_OP_CONVDYN] = {&mx_generic_conv},    [MX_OP_CONVF] = {&mx_generic_convf},
-      [MX_OP_MATMUL] = {&mx_generic_matmul},   [MX_OP_RESIZE] = {&mx_generic_resize},
-      [MX_OP_SOFTMAX] = {&mx_generic_softmax}, [MX_OP_REDUCE] = {&mx_generic_reduce},
-      [MX_OP_LAYERNORM] = {&mx_generic_layernorm}, [MX_OP_GATHER] = {&mx_generic_gather},
+      [MX_OP_CONV] = {&mx_generic_conv},
+      [MX_OP_DWCONV] = {&mx_generic_dwconv},
+      [MX_OP_POOL] = {&mx_generic_pool},
+      [MX_OP_ELTWISE] = {&mx_generic_eltwise},
+      [MX_OP_MAP] = {&mx_generic_map},
+      [MX_OP_FILL] = {&mx_generic_fill},
+      [MX_OP_CONVDYN] = {&mx_generic_conv},
+      [MX_OP_CONVF] = {&mx_generic_convf},
+      [MX_OP_MATMUL] = {&mx_generic_matmul},
+      [MX_OP_RESIZE] = {&mx_generic_resize},
+      [MX_OP_SOFTMAX] = {&mx_generic_softmax},
+      [MX_OP_REDUCE] = {&mx_generic_reduce},
+      [MX_OP_LAYERNORM] = {&mx_generic_layernorm},
+      [MX_OP_GATHER] = {&mx_generic_gather},
       [MX_OP_DYNQUANT] = {&mx_generic_dynquant},
   };
   const int known = op > 0 && op < (int)(sizeof table / sizeof table[0]);

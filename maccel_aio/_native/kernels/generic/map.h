@@ -6,8 +6,8 @@
 
 static inline int mx_map_is_copy(const mx_task *t) {
   const mxp_insn *in = t->insn;
-  return t->in[0].dtype == t->out[0].dtype && in->i[11] == MX_ACT_NONE && t->cst[3] == NULL && in->f[4] == 1.0f &&
-         in->f[3] == 1.0f && t->in[0].zero == t->out[0].zero;
+  return t->in[0].dtype == t->out[0].dtype && in->i[11] == MX_ACT_NONE && t->cst[3] == NULL &&
+         in->f[4] == 1.0f && in->f[3] == 1.0f && t->in[0].zero == t->out[0].zero;
 }
 
 static inline void mx_copy_strip(uint8_t *dst, int64_t ds, const uint8_t *src, int64_t ss, int n, int bytes) {
@@ -42,8 +42,8 @@ static void mx_map_copy(const mx_task *t, int part, int parts) {
   int64_t strip = mx_share(total, part, parts);
   mx_cursor c = mx_cursor_at(&l, strip);
   for (; strip < end; ++strip, mx_cursor_next(&l, &c)) {
-    mx_copy_strip(t->out[0].data + c.off[0], l.stride[0][last], t->in[0].data + c.off[1], l.stride[1][last], c.n,
-                  bytes);
+    mx_copy_strip(t->out[0].data + c.off[0], l.stride[0][last], t->in[0].data + c.off[1], l.stride[1][last],
+                  c.n, bytes);
   }
 }
 
@@ -80,8 +80,8 @@ static void mx_map_convert(const mx_task *t, int part, int parts) {
   for (; strip < end; ++strip, mx_cursor_next(&l, &c)) {
     mx_strip_deq(v, &t->in[0], t->in[0].data + c.off[1], l.stride[1][last], c.n, t->insn->f[4],
                  scales ? scales + c.off[2] : NULL, l.stride[2][last]);
-    mx_strip_finish(t, v, c.n, t->out[0].data + c.off[0], l.stride[0][last], slopes ? slopes + c.off[3] : NULL,
-                    l.stride[3][last]);
+    mx_strip_finish(t, v, c.n, t->out[0].data + c.off[0], l.stride[0][last],
+                    slopes ? slopes + c.off[3] : NULL, l.stride[3][last]);
   }
 }
 

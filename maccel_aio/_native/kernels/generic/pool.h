@@ -20,11 +20,11 @@ static inline void mx_valid_taps(int64_t origin, int64_t k, int64_t dilation, in
   *last = hi > lo ? hi : lo;
 }
 
-#define MX_DEFINE_MAX(NAME, TYPE)                                                                \
-  static inline void NAME(uint8_t *restrict acc, const uint8_t *restrict src, int n) {           \
-    TYPE *a = (TYPE *)(void *)acc;                                                               \
-    const TYPE *s = (const TYPE *)(const void *)src;                                             \
-    for (int i = 0; i < n; ++i) a[i] = s[i] > a[i] ? s[i] : a[i];                                \
+#define MX_DEFINE_MAX(NAME, TYPE)                                                      \
+  static inline void NAME(uint8_t *restrict acc, const uint8_t *restrict src, int n) { \
+    TYPE *a = (TYPE *)(void *)acc;                                                     \
+    const TYPE *s = (const TYPE *)(const void *)src;                                   \
+    for (int i = 0; i < n; ++i) a[i] = s[i] > a[i] ? s[i] : a[i];                      \
   }
 MX_DEFINE_MAX(mx_max_u8, uint8_t)
 MX_DEFINE_MAX(mx_max_s8, int8_t)
@@ -89,7 +89,8 @@ static void mx_pool_average_int(const mx_task *t, const uint8_t *src, mx_window 
 
 /* The valid taps in order, tap i into partial i mod 16. Partials that no tap reaches are +0, and no partial is ever -0,
  * so leaving them out of the tree changes nothing. */
-static void mx_pool_average_float(const mx_task *t, const uint8_t *src, mx_window w, float *restrict v, int n) {
+static void mx_pool_average_float(const mx_task *t, const uint8_t *src, mx_window w, float *restrict v,
+                                  int n) {
   const mxp_insn *in = t->insn;
   const mx_view *x = &t->in[0];
   const int64_t sy = x->stride[1] * in->i[8], sx = x->stride[2] * in->i[9];

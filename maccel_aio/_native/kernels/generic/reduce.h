@@ -65,7 +65,8 @@ static inline void mx_reduce_tree(float acc[16][MX_REDUCE_STRIP], int n, int kin
   }
 }
 
-static inline void mx_reduce_finish(const mx_task *t, float *v, int n, uint8_t *dst, int64_t stride, int64_t c0) {
+static inline void mx_reduce_finish(const mx_task *t, float *v, int n, uint8_t *dst, int64_t stride,
+                                    int64_t c0) {
   const uint8_t *slopes = t->cst[4];
   if (t->insn->i[10] == 1) mx_strip_scale(v, n, t->insn->f[2]);
   mx_strip_finish(t, v, n, dst, stride, slopes ? slopes + 4 * c0 : NULL, 4);
@@ -102,7 +103,8 @@ static void mx_reduce_rows(const mx_task *t, const mx_reduced *r, int64_t row) {
     const uint8_t *p = src + mx_reduced_offset(r, k);
     for (int64_t i = 0; i < x->dims[last]; i += MX_STRIP) {
       const int n = (int)(x->dims[last] - i < MX_STRIP ? x->dims[last] - i : MX_STRIP);
-      mx_strip_deq(v, x, p + i * x->stride[last], x->stride[last], n, t->insn->f[4], scales ? scales + 4 * i : NULL, 4);
+      mx_strip_deq(v, x, p + i * x->stride[last], x->stride[last], n, t->insn->f[4],
+                   scales ? scales + 4 * i : NULL, 4);
       for (int j = 0; done == 0 && kind >= 2 && j < 16; ++j) acc[j] = v[0];
       int j = 0;
       for (; j < n && ((done + j) & 15) != 0; ++j) mx_reduce_combine(acc + ((done + j) & 15), v + j, 1, kind);
@@ -128,7 +130,8 @@ static void mx_reduce_run(const mx_task *t, int part, int parts) {
       continue;
     }
     const int64_t c0 = u % strips * MX_REDUCE_STRIP;
-    mx_reduce_strip(t, &r, u / strips, c0, (int)(channels - c0 < MX_REDUCE_STRIP ? channels - c0 : MX_REDUCE_STRIP));
+    mx_reduce_strip(t, &r, u / strips, c0,
+                    (int)(channels - c0 < MX_REDUCE_STRIP ? channels - c0 : MX_REDUCE_STRIP));
   }
 }
 

@@ -17,7 +17,8 @@ static void mx_resize_nearest(const mx_task *t, const uint8_t *src, uint8_t *dst
 }
 
 /* n channels of one output pixel, linear: p holds the four source pixels, top left, top right, bottom left, right. */
-static inline void mx_resize_blend(const mx_task *t, const uint8_t *const p[4], uint8_t *dst, int n, float wx, float wy) {
+static inline void mx_resize_blend(const mx_task *t, const uint8_t *const p[4], uint8_t *dst, int n, float wx,
+                                   float wy) {
   const mxp_insn *in = t->insn;
   const mx_view *x = &t->in[0], *o = &t->out[0];
   const int bytes = mx_dtype_bytes(x->dtype);

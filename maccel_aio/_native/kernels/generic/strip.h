@@ -10,21 +10,21 @@
 #include "loop.h"
 
 /* dst[i] = (float)(q - zero) of integer types, the value of float types. */
-#define MX_DEFINE_LOAD(NAME, TYPE, EXPR)                                                               \
+#define MX_DEFINE_LOAD(NAME, TYPE, EXPR)                                                                  \
   static inline void NAME(float *restrict dst, const uint8_t *src, int64_t stride, int n, int32_t zero) { \
-    (void)zero;                                                                                        \
-    if (stride == (int64_t)sizeof(TYPE)) {                                                             \
-      const TYPE *p = (const TYPE *)(const void *)src;                                                 \
-      for (int i = 0; i < n; ++i) {                                                                    \
-        const TYPE q = p[i];                                                                           \
-        dst[i] = (EXPR);                                                                               \
-      }                                                                                                \
-    } else {                                                                                           \
-      for (int i = 0; i < n; ++i) {                                                                    \
-        const TYPE q = *(const TYPE *)(const void *)(src + i * stride);                                \
-        dst[i] = (EXPR);                                                                               \
-      }                                                                                                \
-    }                                                                                                  \
+    (void)zero;                                                                                           \
+    if (stride == (int64_t)sizeof(TYPE)) {                                                                \
+      const TYPE *p = (const TYPE *)(const void *)src;                                                    \
+      for (int i = 0; i < n; ++i) {                                                                       \
+        const TYPE q = p[i];                                                                              \
+        dst[i] = (EXPR);                                                                                  \
+      }                                                                                                   \
+    } else {                                                                                              \
+      for (int i = 0; i < n; ++i) {                                                                       \
+        const TYPE q = *(const TYPE *)(const void *)(src + i * stride);                                   \
+        dst[i] = (EXPR);                                                                                  \
+      }                                                                                                   \
+    }                                                                                                     \
   }
 MX_DEFINE_LOAD(mx_load_u8, uint8_t, (float)((int32_t)q - zero))
 MX_DEFINE_LOAD(mx_load_s8, int8_t, (float)((int32_t)q - zero))
@@ -53,8 +53,8 @@ static inline void mx_strip_scale(float *v, int n, float m) {
 }
 
 /* deq(): `cs` holds the channel scales of these elements (every cs_stride bytes), or is NULL. */
-static inline void mx_strip_deq(float *restrict dst, const mx_view *t, const uint8_t *src, int64_t stride, int n,
-                                float m, const uint8_t *cs, int64_t cs_stride) {
+static inline void mx_strip_deq(float *restrict dst, const mx_view *t, const uint8_t *src, int64_t stride,
+                                int n, float m, const uint8_t *cs, int64_t cs_stride) {
   mx_strip_load(dst, src, t->dtype, stride, n, t->zero);
   if (cs == NULL) {
     mx_strip_scale(dst, n, m);
@@ -67,15 +67,15 @@ static inline void mx_strip_deq(float *restrict dst, const mx_view *t, const uin
 }
 
 /* put() of an integer type: clamp(rne(v) + zero, lo, hi) */
-#define MX_DEFINE_STORE(NAME, TYPE)                                                                        \
-  static inline void NAME(uint8_t *dst, int64_t stride, const float *restrict v, int n, int32_t zero,      \
-                          int32_t lo, int32_t hi) {                                                        \
-    if (stride == (int64_t)sizeof(TYPE)) {                                                                 \
-      TYPE *p = (TYPE *)(void *)dst;                                                                       \
-      for (int i = 0; i < n; ++i) p[i] = (TYPE)mx_put(v[i], zero, lo, hi);                                 \
-    } else {                                                                                               \
-      for (int i = 0; i < n; ++i) *(TYPE *)(void *)(dst + i * stride) = (TYPE)mx_put(v[i], zero, lo, hi);  \
-    }                                                                                                      \
+#define MX_DEFINE_STORE(NAME, TYPE)                                                                       \
+  static inline void NAME(uint8_t *dst, int64_t stride, const float *restrict v, int n, int32_t zero,     \
+                          int32_t lo, int32_t hi) {                                                       \
+    if (stride == (int64_t)sizeof(TYPE)) {                                                                \
+      TYPE *p = (TYPE *)(void *)dst;                                                                      \
+      for (int i = 0; i < n; ++i) p[i] = (TYPE)mx_put(v[i], zero, lo, hi);                                \
+    } else {                                                                                              \
+      for (int i = 0; i < n; ++i) *(TYPE *)(void *)(dst + i * stride) = (TYPE)mx_put(v[i], zero, lo, hi); \
+    }                                                                                                     \
   }
 MX_DEFINE_STORE(mx_store_u8, uint8_t)
 MX_DEFINE_STORE(mx_store_s8, int8_t)
@@ -115,42 +115,44 @@ static inline void mx_strip_prelu(float *v, int n, const uint8_t *slope, int64_t
   }
 }
 
-#define MX_ACT_CASE(ACT)                                                \
-  case ACT:                                                             \
-    for (int i = 0; i < n; ++i) v[i] = mx_act(ACT, v[i], a, b, 0.0f);   \
+#define MX_ACT_CASE(ACT)                                              \
+  case ACT:                                                           \
+    for (int i = 0; i < n; ++i) v[i] = mx_act(ACT, v[i], a, b, 0.0f); \
     break
 
 /* `slope`: PRELU slopes of these elements, every slope_stride bytes. One loop per function, so that each vectorises. */
 static inline void mx_strip_act(float *v, int n, int act, float a, float b, const uint8_t *slope,
                                 int64_t slope_stride) {
   switch (act) {
-    case MX_ACT_PRELU: mx_strip_prelu(v, n, slope, slope_stride); break;
-    MX_ACT_CASE(MX_ACT_CLAMP);
-    MX_ACT_CASE(MX_ACT_LEAKY);
-    MX_ACT_CASE(MX_ACT_SIGMOID);
-    MX_ACT_CASE(MX_ACT_HARDSIGMOID);
-    MX_ACT_CASE(MX_ACT_HARDSWISH);
-    MX_ACT_CASE(MX_ACT_SILU);
-    MX_ACT_CASE(MX_ACT_TANH);
-    MX_ACT_CASE(MX_ACT_GELU_ERF);
-    MX_ACT_CASE(MX_ACT_GELU_TANH);
-    MX_ACT_CASE(MX_ACT_ELU);
-    MX_ACT_CASE(MX_ACT_SOFTPLUS);
-    MX_ACT_CASE(MX_ACT_EXP);
-    MX_ACT_CASE(MX_ACT_LOG);
-    MX_ACT_CASE(MX_ACT_SQRT);
-    MX_ACT_CASE(MX_ACT_RECIPROCAL);
-    MX_ACT_CASE(MX_ACT_ABS);
-    MX_ACT_CASE(MX_ACT_NEG);
-    MX_ACT_CASE(MX_ACT_ERF);
-    MX_ACT_CASE(MX_ACT_MISH);
-    MX_ACT_CASE(MX_ACT_FLOOR);
-    MX_ACT_CASE(MX_ACT_CEIL);
-    MX_ACT_CASE(MX_ACT_ROUND);
-    MX_ACT_CASE(MX_ACT_SIN);
-    MX_ACT_CASE(MX_ACT_COS);
-    MX_ACT_CASE(MX_ACT_SQUARE);
-    MX_ACT_CASE(MX_ACT_RSQRT);
+    case MX_ACT_PRELU:
+      mx_strip_prelu(v, n, slope, slope_stride);
+      break;
+      MX_ACT_CASE(MX_ACT_CLAMP);
+      MX_ACT_CASE(MX_ACT_LEAKY);
+      MX_ACT_CASE(MX_ACT_SIGMOID);
+      MX_ACT_CASE(MX_ACT_HARDSIGMOID);
+      MX_ACT_CASE(MX_ACT_HARDSWISH);
+      MX_ACT_CASE(MX_ACT_SILU);
+      MX_ACT_CASE(MX_ACT_TANH);
+      MX_ACT_CASE(MX_ACT_GELU_ERF);
+      MX_ACT_CASE(MX_ACT_GELU_TANH);
+      MX_ACT_CASE(MX_ACT_ELU);
+      MX_ACT_CASE(MX_ACT_SOFTPLUS);
+      MX_ACT_CASE(MX_ACT_EXP);
+      MX_ACT_CASE(MX_ACT_LOG);
+      MX_ACT_CASE(MX_ACT_SQRT);
+      MX_ACT_CASE(MX_ACT_RECIPROCAL);
+      MX_ACT_CASE(MX_ACT_ABS);
+      MX_ACT_CASE(MX_ACT_NEG);
+      MX_ACT_CASE(MX_ACT_ERF);
+      MX_ACT_CASE(MX_ACT_MISH);
+      MX_ACT_CASE(MX_ACT_FLOOR);
+      MX_ACT_CASE(MX_ACT_CEIL);
+      MX_ACT_CASE(MX_ACT_ROUND);
+      MX_ACT_CASE(MX_ACT_SIN);
+      MX_ACT_CASE(MX_ACT_COS);
+      MX_ACT_CASE(MX_ACT_SQUARE);
+      MX_ACT_CASE(MX_ACT_RSQRT);
     default: break;
   }
 }

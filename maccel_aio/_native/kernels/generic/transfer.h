@@ -8,21 +8,21 @@
 #include "map.h"
 #include "strip.h"
 
-#define MX_DEFINE_HOST_LOAD(NAME, TYPE)                                                            \
-  static inline void NAME(float *restrict dst, const uint8_t *src, int64_t stride, int n) {        \
-    if (stride == (int64_t)sizeof(TYPE)) {                                                         \
-      for (int i = 0; i < n; ++i) {                                                                \
-        TYPE q;                                                                                    \
-        memcpy(&q, src + (int64_t)i * (int64_t)sizeof(TYPE), sizeof q);                            \
-        dst[i] = (float)q;                                                                         \
-      }                                                                                            \
-    } else {                                                                                       \
-      for (int i = 0; i < n; ++i) {                                                                \
-        TYPE q;                                                                                    \
-        memcpy(&q, src + i * stride, sizeof q);                                                    \
-        dst[i] = (float)q;                                                                         \
-      }                                                                                            \
-    }                                                                                              \
+#define MX_DEFINE_HOST_LOAD(NAME, TYPE)                                                     \
+  static inline void NAME(float *restrict dst, const uint8_t *src, int64_t stride, int n) { \
+    if (stride == (int64_t)sizeof(TYPE)) {                                                  \
+      for (int i = 0; i < n; ++i) {                                                         \
+        TYPE q;                                                                             \
+        memcpy(&q, src + (int64_t)i * (int64_t)sizeof(TYPE), sizeof q);                     \
+        dst[i] = (float)q;                                                                  \
+      }                                                                                     \
+    } else {                                                                                \
+      for (int i = 0; i < n; ++i) {                                                         \
+        TYPE q;                                                                             \
+        memcpy(&q, src + i * stride, sizeof q);                                             \
+        dst[i] = (float)q;                                                                  \
+      }                                                                                     \
+    }                                                                                       \
   }
 MX_DEFINE_HOST_LOAD(mx_host_u8, uint8_t)
 MX_DEFINE_HOST_LOAD(mx_host_s32, int32_t)
@@ -39,8 +39,8 @@ static inline void mx_host_load(float *restrict dst, const uint8_t *src, int dty
 }
 
 /* Integer values for an integer tensor of scale 1 and zero 0 (token ids): exact beyond 2^24, clamped to s32. */
-static inline void mx_upload_ids(const mx_view *d, uint8_t *dst, int64_t ds, const uint8_t *src, int64_t ss, int n,
-                                 int host_dtype) {
+static inline void mx_upload_ids(const mx_view *d, uint8_t *dst, int64_t ds, const uint8_t *src, int64_t ss,
+                                 int n, int host_dtype) {
   for (int i = 0; i < n; ++i) {
     int64_t q = 0;
     if (host_dtype == MACCEL_S64) {
@@ -80,8 +80,8 @@ static inline void mx_flip_strip(uint8_t *dst, int64_t ds, const uint8_t *src, i
   for (int i = 0; i < n; ++i) dst[i * ds] = src[i * ss] ^ 0x80u;
 }
 
-static inline void mx_upload_strip(const mx_transfer *t, uint8_t *dst, int64_t ds, const uint8_t *src, int64_t ss,
-                                   int n) {
+static inline void mx_upload_strip(const mx_transfer *t, uint8_t *dst, int64_t ds, const uint8_t *src,
+                                   int64_t ss, int n) {
   const mx_view *d = &t->device;
   if (t->host.dtype == MACCEL_S8) {
     if (d->dtype == MACCEL_U8) {
@@ -129,7 +129,8 @@ static void mx_upload_ordered(const mx_transfer *t) {
 
 /* Pixels of three adjacent channels, both sides: the common camera frame. */
 static void mx_upload_rgb(const mx_transfer *t, uint8_t *dst, const uint8_t *src, int64_t n) {
-  const int32_t o0 = t->order ? t->order[0] : 0, o1 = t->order ? t->order[1] : 1, o2 = t->order ? t->order[2] : 2;
+  const int32_t o0 = t->order ? t->order[0] : 0, o1 = t->order ? t->order[1] : 1,
+                o2 = t->order ? t->order[2] : 2;
   const uint8_t *t0 = t->table, *t1 = t->table + 256, *t2 = t->table + 512;
   for (int64_t i = 0; i < n; ++i, dst += 3, src += 3) {
     dst[0] = t0[src[o0]];
@@ -140,8 +141,8 @@ static void mx_upload_rgb(const mx_transfer *t, uint8_t *dst, const uint8_t *src
 
 static int mx_upload_is_rgb(const mx_transfer *t) {
   const mx_view *d = &t->device;
-  return d->rank == 4 && d->dims[3] == 3 && d->stride[3] == 1 && d->stride[2] == 3 && t->host.stride[3] == 1 &&
-         t->host.stride[2] == 3;
+  return d->rank == 4 && d->dims[3] == 3 && d->stride[3] == 1 && d->stride[2] == 3 &&
+         t->host.stride[3] == 1 && t->host.stride[2] == 3;
 }
 
 static void mx_upload_table(const mx_transfer *t) {
@@ -191,8 +192,8 @@ static inline void mx_host_store_f32(uint8_t *dst, int64_t stride, const float *
   for (int i = 0; i < n; ++i) memcpy(dst + i * stride, v + i, 4);
 }
 
-static inline void mx_download_strip(const mx_transfer *t, uint8_t *dst, int64_t ds, const uint8_t *src, int64_t ss,
-                                     int n) {
+static inline void mx_download_strip(const mx_transfer *t, uint8_t *dst, int64_t ds, const uint8_t *src,
+                                     int64_t ss, int n) {
   const mx_view *d = &t->device;
   if (t->host.dtype == MACCEL_F32 && d->dtype != MACCEL_F32) {
     float v[MX_STRIP];
@@ -215,7 +216,8 @@ static void mx_download_run(const mx_transfer *t) {
   uint8_t *host = t->host.data;
   mx_cursor c = mx_cursor_at(&l, 0);
   for (int64_t strips = mx_loop_strips(&l); strips > 0; --strips, mx_cursor_next(&l, &c)) {
-    mx_download_strip(t, host + c.off[1], l.stride[1][last], t->device.data + c.off[0], l.stride[0][last], c.n);
+    mx_download_strip(t, host + c.off[1], l.stride[1][last], t->device.data + c.off[0], l.stride[0][last],
+                      c.n);
   }
 }
 
