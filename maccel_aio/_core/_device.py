@@ -162,7 +162,8 @@ class NativeDevice:
             return True
         self.dispose_of_the_gone()
         with self.lock:
-            if self._children or not _binding.close_device(self.handle, 0):
+            # Closing goes on with every call; what hangs is only given back by it.
+            if not _binding.close_device(self.handle, 0) or self._children:
                 return False
             _binding.free_device(self.handle)
             return True
