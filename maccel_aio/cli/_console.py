@@ -144,7 +144,7 @@ class RichConsole(Console):
         grid = Table.grid(padding=(0, 2))
         for name, value in values.items():
             grid.add_row(f"[dim]{self._styled(name)}[/]", self._styled(value))
-        self._out.print(Padding(grid, (0, 0, 0, 2)))
+        self._out.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
     @override
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
