@@ -1,6 +1,6 @@
 """A web service that names what is in a picture; the event loop never waits for the device.
 
-MODEL=efficientnet_lite0.mxq uvicorn examples.web_handler:app
+MODEL=efficientnet_lite0.mxq uvicorn --app-dir examples web_handler:app
 curl --data-binary @photo.jpg http://127.0.0.1:8000/classify
 """
 

@@ -40,7 +40,7 @@ def test_there_is_an_example_for_every_kind_of_user():
 def test_an_example_is_short_and_says_how_to_run_it(name):
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     assert text.count("\n") < 60
-    assert f"examples/{name}" in text or "examples.web_handler" in text
+    assert f"examples/{name}" in text or "--app-dir examples web_handler:app" in text
 
 
 @pytest.mark.parametrize("name", NAMES)
