@@ -116,7 +116,17 @@ def _same(graph: Graph, node: Node) -> bool:
     before, after = graph.tensors[node.inputs[0]], graph.tensors[node.output]
     if before.shape is None or before.shape != after.shape or before.dtype != after.dtype:
         return False
+    if node.op == "Pad":
+        return _pads_nothing(graph, node)
     if node.op == "Transpose":
         moved = [p for p in node.attrs.get("perm", ()) if before.shape[p] != 1]
         return bool(node.attrs.get("perm")) and moved == sorted(moved)
     return True
+
+
+def _pads_nothing(graph: Graph, node: Node) -> bool:
+    """Whether all pads are zero; with negative ones a moved image may have the old shape."""
+    pads = node.attrs.get("pads")
+    if pads is None and len(node.inputs) > 1:
+        pads = graph.const(node.inputs[1])
+    return pads is not None and not np.any(pads)

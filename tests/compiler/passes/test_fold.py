@@ -16,3 +16,12 @@ def test_arithmetic_on_constants_and_shapes_is_done_at_compile_time():
     graph = passed(m, m.add("Reshape", "x", target), simplify=False)
     assert ops(graph) == ["Reshape"]
     assert graph.tensors[graph.outputs[0]].shape == (2, 12)
+
+
+def test_a_pad_that_moves_the_image_without_changing_its_size_is_kept():
+    m = Model({"x": (1, 2, 5, 5)})
+    moved = m.add("Pad", "x", m.const([0, 0, 1, 0, 0, 0, -1, 0], np.int64))
+    still = m.add("Pad", moved, m.const([0] * 8, np.int64))
+    graph = passed(m, m.add("Relu", still), simplify=False)
+    assert ops(graph) == ["Pad", "Activation"]
+    assert graph.nodes[0].reason == "operator Pad: negative padding"
