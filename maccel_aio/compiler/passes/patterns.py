@@ -23,7 +23,9 @@ _OPS = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 _EXTREMES = {"Max": np.maximum, "Min": np.minimum, "Pow": np.power}
 _ROOTS = (*_OPS, "Activation", "Min", "Max")
 _DEPTH = 12
-_GRID: Floats = np.concatenate([np.linspace(-12.0, 12.0, 193), [-0.01, 0.003, 1e-4]])
+_FAR: Floats = np.array([15.0, 20.0, 25.0, 33.0, 50.0, 80.0, 120.0, 300.0, 1e3, 1e4])
+_GRID: Floats = np.concatenate([np.linspace(-12.0, 12.0, 193), [-0.01, 0.003, 1e-4], -_FAR, _FAR])
+"""Dense where functions bend; far out, where only a bound that is not the function's shows."""
 
 CANDIDATES = (
     Activation("silu"),
@@ -126,9 +128,11 @@ def _recognise(graph: Graph, cone: _Cone, root: Node) -> Activation | None:
         for node in cone.nodes:
             values[node.output] = _compute(graph, node, values)
         got = values[root.output]
-    for act in CANDIDATES:
-        if np.allclose(got, evaluate(act, _GRID), rtol=2e-5, atol=2e-6):
-            return act
+        # Spelled out, a function may overflow far out where its own form does not.
+        judged = np.isfinite(got) | (np.abs(_GRID) <= _FAR[0])
+        for act in CANDIDATES:
+            if np.allclose(got[judged], evaluate(act, _GRID)[judged], rtol=2e-5, atol=2e-6):
+                return act
     return None
 
 

@@ -44,3 +44,11 @@ def test_what_only_resembles_a_function_is_left_alone():
     m = Model({"x": IMAGE})
     graph = passed(m, m.add("Mul", "x", m.add("Sigmoid", m.add("Mul", "x", m.const(1.702)))))
     assert "silu" not in [n.act.kind for n in graph.nodes if n.act]
+
+
+@pytest.mark.parametrize("bound", [14.0, 20.0, 110.0, 2000.0])
+def test_a_function_with_a_bound_far_out_is_not_taken_for_one_without(bound):
+    m = Model({"x": IMAGE})
+    silu = m.add("Mul", "x", m.add("Sigmoid", "x"))
+    graph = passed(m, m.add("Min", silu, m.const(bound)))
+    assert [n.op for n in graph.nodes] == ["Activation", "Min"]
