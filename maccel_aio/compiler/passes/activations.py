@@ -121,7 +121,8 @@ def _power(graph: Graph, node: Node) -> Node:
         return node
     kinds = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal", -0.5: "rsqrt"}
     value = float(exponent.reshape(-1)[0])
-    if value in kinds:
+    same_shape = graph.tensors[node.inputs[0]].shape == graph.tensors[node.output].shape
+    if value in kinds and same_shape:  # an exponent of higher rank adds dimensions
         node.act = Activation(kinds[value])
         node.op, node.inputs = "Activation", node.inputs[:1]
     return node

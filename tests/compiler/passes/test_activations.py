@@ -40,3 +40,10 @@ def test_common_powers_are_functions():
         act = passed(m, m.add("Pow", "x", m.const([exponent]))).nodes[0].act
         assert act is not None
         assert act.kind == kind
+
+
+def test_an_exponent_that_adds_dimensions_stays_an_operand():
+    m = Model({"x": (3,)})
+    graph = passed(m, m.add("Pow", "x", m.const([[[2.0]]])))
+    assert [n.op for n in graph.nodes] == ["Pow"]
+    assert graph.tensors[graph.outputs[0]].shape == (1, 1, 3)
