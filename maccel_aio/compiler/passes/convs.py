@@ -167,7 +167,8 @@ def gemm(graph: Graph, node: Node) -> Node:
     if weight is None or node.attrs.get("transA", 0):
         raise Unsupported("a transposed first operand")
     outputs = weight.shape[0] if node.attrs.get("transB", 0) else weight.shape[1]
-    if bias is not None and bias.size not in (1, outputs):
+    by_row = bias is not None and bias.ndim > 1 and bias.shape[0] != 1
+    if bias is not None and (by_row or bias.size not in (1, outputs)):
         raise Unsupported("a bias per row")
     matrix = weight if node.attrs.get("transB", 0) else weight.T
     alpha, beta = float(node.attrs.get("alpha", 1.0)), float(node.attrs.get("beta", 1.0))

@@ -40,3 +40,9 @@ def test_factors_of_gemm_go_into_weights_and_bias():
     assert weights is not None
     assert (weights.kernel == 2).all()
     assert (weights.bias == 3).all()
+
+
+def test_a_bias_per_row_is_not_taken_for_one_per_column():
+    m = Model({"x": (3, 10)})
+    graph = passed(m, m.add("Gemm", "x", m.random(10, 3), m.random(3, 1)))
+    assert graph.nodes[0].reason == "operator Gemm: a bias per row"
