@@ -15,6 +15,8 @@ PROGRAM_MAGIC = 0x50584D00
 PROGRAM_VERSION = 1
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
+MAX_PORTS = 32
+"""Inputs and outputs of one program together."""
 
 TENSOR_PAD_CHANNELS = 1
 INSN_RES_AFTER_ACT = 1

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maccel_aio.compiler.calibration import TappedModel
+from maccel_aio.compiler.isa import MAX_PORTS
 
 if TYPE_CHECKING:
     import os
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     Feed = Mapping[str, NDArray[Any]]
 
 _MOST_DB = 200.0
-_MOST_TENSORS = 32
-"""Inputs and outputs of one program together."""
 
 
 @dataclass
@@ -74,7 +73,7 @@ def find_taps(graph: Graph, segments: Sequence[Segment]) -> list[list[str]]:
     ]
     names = [name for name in names if _is_float(graph, name) and name not in graph.outputs]
     busiest = max((len(s.inputs) + len(s.outputs) for s in segments), default=0)
-    room = _MOST_TENSORS - max(busiest, len(graph.inputs) + len(graph.outputs))
+    room = MAX_PORTS - max(busiest, len(graph.inputs) + len(graph.outputs))
     if room < 1:
         return [[]]
     return [names[k : k + room] for k in range(0, max(1, len(names)), room)]

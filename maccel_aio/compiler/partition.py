@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from maccel_aio.compiler.isa import MAX_PORTS
 from maccel_aio.compiler.lower import VIEW_OPS
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ def partition(graph: Graph) -> list[Segment]:
 
     Bundles that would only rename dimensions become CPU nodes first: a round trip for nothing.
     What comes after a value without static shape joins it, because such a value cannot pass from
-    one segment to the next.
+    one segment to the next. So do bundles with too many inputs and outputs.
     """
     while True:
         groups = _schedule(graph)
         segments = _segments(graph, groups)
-        if not (_drop_idle(groups) or _join_dynamic(graph, segments)):
+        if not (_drop_idle(groups) or _join_dynamic(graph, segments) or _drop_crowded(segments)):
             return segments
 
 
@@ -66,6 +67,20 @@ def _join_dynamic(graph: Graph, segments: list[Segment]) -> bool:
         for node in (node for s in between for node in s.nodes):
             node.reason = f"operator {node.op}: between values without a static shape"
         if between:
+            return True
+    return False
+
+
+def _drop_crowded(segments: list[Segment]) -> bool:
+    """Send bundles with more inputs and outputs than a program can have to the CPU."""
+    for segment in segments:
+        ports = len(segment.inputs) + len(segment.outputs)
+        if segment.on_npu and ports > MAX_PORTS:
+            for node in segment.nodes:
+                node.reason = (
+                    f"operator {node.op}: its bundle has {ports} inputs and outputs, "
+                    f"a program {MAX_PORTS} at most"
+                )
             return True
     return False
 

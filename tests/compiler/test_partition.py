@@ -68,3 +68,13 @@ def test_values_without_static_shape_never_pass_between_segments():
     assert [s.on_npu for s in segments] == [True, False]
     for segment in segments:
         assert all(graph.tensors[name].shape is not None for name in segment.outputs)
+
+
+def test_a_bundle_with_more_ends_than_a_program_may_have_goes_to_the_cpu():
+    m = Model({f"x{k}": (1, 2, 3, 3) for k in range(32)})
+    _, segments = _segments(m, m.add("Concat", *m.inputs, axis=1))
+    assert [s.on_npu for s in segments] == [False]
+    assert "33 inputs and outputs, a program 32 at most" in segments[0].reason
+    few = Model({f"x{k}": (1, 2, 3, 3) for k in range(31)})
+    _, segments = _segments(few, few.add("Concat", *few.inputs, axis=1))
+    assert [s.on_npu for s in segments] == [True]
