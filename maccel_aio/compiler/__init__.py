@@ -149,6 +149,8 @@ def _measured(
 def _checked(graph: Graph, segments: list[Segment]) -> list[Segment]:
     made = {name for segment in segments for name in segment.outputs}
     missing = [name for name in graph.outputs if name not in made]
+    if missing and missing[0] in graph.inputs:
+        raise CompileError(f"output {missing[0]!r} is an input of the model: leave it out")
     if missing:
         raise CompileError(f"output {missing[0]!r} does not depend on any input")
     for segment in segments:

@@ -169,3 +169,10 @@ def test_the_manifest_has_no_spaces(tmp_path):
     maccel_aio.compile(model, tmp_path / "m.mxq", calibration=m.feed(2), name="m")
     text = sections((tmp_path / "m.mxq").read_bytes())[0].decode()
     assert text == json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
+
+
+def test_an_output_that_is_an_input_is_refused_by_name(tmp_path):
+    m = Model({"x": (2, 3)})
+    model = m.build(m.add("Relu", "x"), "x")
+    with pytest.raises(CompileError, match="output 'x' is an input of the model"):
+        maccel_aio.compile(model, tmp_path / "m.mxq", precision="float32")
