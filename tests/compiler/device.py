@@ -63,7 +63,7 @@ class File:
         arrays: list[np.ndarray] = []
         perms: list[list[int]] = []
         for port in segment["inputs"]:
-            array = np.ascontiguousarray(values[port["name"]])
+            array = np.asarray(values[port["name"]], order="C")  # keeps scalars scalars
             assert array.shape == self.shape(port["name"])
             arrays.append(array)
             perms.append(port["perm"])
