@@ -104,10 +104,12 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     Raises:
         CompileError: the model cannot be read, or a shape or the calibration is missing.
         InvalidError: the calibration data or the preprocessing does not fit.
-        FileNotFoundError: the model or the calibration data does not exist.
+        FileNotFoundError: the model, the calibration data or the folder of `out` does not exist.
+        OSError: there is something at `out` that is no plain file.
     """
     if precision not in ("int8", "float32"):
         raise CompileError(f"precision {precision!r}: it is 'int8' or 'float32'")
+    container.check_target(out)
     clock = _Clock(progress)
     with clock.step("import"):
         graph = import_model(model, shapes=shapes, name=name, simplify=simplify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -43,13 +44,31 @@ def pack(sections: Sequence[tuple[isa.Section, bytes]]) -> bytes:
     return b"".join([head, bytes(align(len(head)) - len(head)), *parts])
 
 
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Return `path` as a path that `write` can write: asked before the long work, not after it.
+
+    Raises:
+        FileNotFoundError: the folder is missing.
+        IsADirectoryError: there is a folder of this name.
+        FileExistsError: there is something else that is no plain file, such as a device.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "there already, and no plain file", str(target))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(target))
+    return target
+
+
 def write(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write `data` to `path`, at once or not at all.
 
     Raises:
         OSError: the folder is missing or cannot be written.
     """
-    target = Path(path)
+    target = check_target(path)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +98,13 @@ def _read_file(path: Path) -> Mapping[str, Any] | NDArray[Any]:
         msg = f"{path}: calibration is a directory of pictures, a .npz or a .npy file"
         raise CalibrationError(msg)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if path.suffix == ".npy":
-            return np.asarray(loaded)
-        with loaded:
+        with path.open("rb") as file:  # numpy leaves a file open that it cannot read
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):  # what the file is, whatever its name says
+                return loaded
             return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, KeyError) as error:
+    # A damaged archive fails in any of these ways, depending on the byte.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CalibrationError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
 
 

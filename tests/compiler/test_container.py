@@ -1,6 +1,7 @@
 """The container: what is written can be read back, and is the same every time."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -57,3 +58,19 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path):
     with pytest.raises(FileNotFoundError):
         container.write(tmp_path / "missing" / "m.mxq", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["m.mxq"]
+
+
+def test_a_target_is_refused_before_the_work(tmp_path):
+    container.check_target(tmp_path / "new.mxq")
+    with pytest.raises(FileNotFoundError, match=r"missing.m\.mxq"):
+        container.check_target(tmp_path / "missing" / "m.mxq")
+    with pytest.raises(IsADirectoryError):
+        container.check_target(tmp_path)
+
+
+def test_what_is_no_plain_file_is_never_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="no plain file"):
+        container.write(pipe, b"data")
+    assert pipe.is_fifo()

@@ -1,5 +1,6 @@
 """The calibration argument: every form of it, and every way to get it wrong."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,34 @@ def test_channel_counts_must_agree(tmp_path: Path) -> None:
     save_picture(tmp_path / "a.png", (8, 8))
     with pytest.raises(CalibrationError, match="channels"):
         load_calibration(tmp_path, {"x": (1, 1, 8, 8)}, preprocess=PLAIN)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+@pytest.mark.parametrize("data", [b"", b"hi\n", b"PK\x03\x04 cut off", b"\x93NUMPY\x01\x00"])
+def test_a_damaged_file_is_refused_and_closed(tmp_path: Path, suffix: str, data: bytes) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(CalibrationError, match=rf"a\.{suffix} cannot be read"):
+        load_calibration(path, SHAPES)
+
+
+def test_damage_inside_an_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.random.default_rng(0).normal(size=(4, 1, 3, 8, 8)))
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 41):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x5A
+        path.write_bytes(damaged)
+        with contextlib.suppress(CalibrationError):  # or, where the byte does not matter, works
+            assert len(load_calibration(path, SHAPES)) == 4
+
+
+def test_the_content_of_a_file_counts_and_not_its_name(tmp_path: Path) -> None:
+    values = np.zeros((2, 1, 3, 8, 8), np.float32)
+    np.save(tmp_path / "a.npy", values)
+    (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", x=values)
+    (tmp_path / "b.npz").rename(tmp_path / "b.npy")
+    for name in ("a.npz", "b.npy"):
+        assert len(load_calibration(tmp_path / name, SHAPES)) == 2
