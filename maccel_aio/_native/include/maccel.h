@@ -166,9 +166,8 @@ typedef struct maccel_layer_time {
   uint64_t macs; /* of one call */
 } maccel_layer_time;
 /* Verifies, packs and places one program. Copies all it needs: both blocks may go afterwards. */
-int maccel_model_load(maccel_device *dev, const void *program, uint64_t program_bytes,
-                      const void *consts, uint64_t const_bytes, const maccel_model_options *options,
-                      maccel_model **out);
+int maccel_model_load(maccel_device *dev, const void *program, uint64_t program_bytes, const void *consts,
+                      uint64_t const_bytes, const maccel_model_options *options, maccel_model **out);
 int maccel_model_unload(maccel_model *model); /* E_BUSY while a request uses it */
 int maccel_model_get_info(const maccel_model *model, maccel_model_info *out);
 int maccel_model_get_tensor(const maccel_model *model, int is_output, uint32_t index,

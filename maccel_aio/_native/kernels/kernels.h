@@ -35,21 +35,22 @@ typedef struct mx_task {
   const mxp_insn *insn;
   mx_view in[6];
   mx_view out[2];
-  const void *cst[8];     /* in run(), cst[0] is NULL when the kernel has packed: its constants are not kept */
+  const void *cst[8]; /* in run(), cst[0] is NULL when the kernel has packed: its constants are not kept */
   mxp_const cst_info[8];
-  void *packed;           /* what pack() wrote, or NULL */
-  const uint8_t *zero_row;/* bytes of value zero(in0), at least zero_row_bytes, for padding taps (convolutions, dw) */
+  void *packed; /* what pack() wrote, or NULL */
+  const uint8_t
+      *zero_row; /* bytes of value zero(in0), at least zero_row_bytes, for padding taps (convolutions, dw) */
   size_t zero_row_bytes;
-  void *scratch;          /* scratch_bytes() of this part, 64-byte aligned, not kept between runs */
+  void *scratch; /* scratch_bytes() of this part, 64-byte aligned, not kept between runs */
 } mx_task;
 
 typedef struct mx_kernel {
   const char *name; /* types-operation-tile-isa, see docs/kernels.md */
   /* Does this kernel handle the task? Views carry no addresses yet. NULL = yes. */
   int (*accepts)(const mx_task *task);
-  size_t (*pack_bytes)(const mx_task *task);            /* NULL = nothing to pack */
+  size_t (*pack_bytes)(const mx_task *task); /* NULL = nothing to pack */
   void (*pack)(const mx_task *task, void *packed);
-  size_t (*scratch_bytes)(const mx_task *task);         /* per part; NULL = none */
+  size_t (*scratch_bytes)(const mx_task *task); /* per part; NULL = none */
   void (*run)(const mx_task *task, int part, int parts);
 } mx_kernel;
 
@@ -67,9 +68,9 @@ const mx_kernel *mx_kernel_select(mx_isa isa, const mx_task *task);
  *   out: F32 <- (float)(q - zero) * scale;  S8 <- q - 128 for u8 tensors;  U8 <- q for u8 tensors. float tensors: the value. */
 typedef struct mx_transfer {
   mx_view device;
-  maccel_io host;        /* data of this item */
-  const uint8_t *table;  /* [C][256] or NULL */
-  const int32_t *order;  /* [C] or NULL */
+  maccel_io host; /* data of this item */
+  const uint8_t *table; /* [C][256] or NULL */
+  const int32_t *order; /* [C] or NULL */
 } mx_transfer;
 typedef struct mx_transfer_kernels {
   void (*upload)(const mx_transfer *t);

@@ -15,20 +15,27 @@ typedef struct layer {
 enum { C = MX_OP_CONV, D = MX_OP_DWCONV, ROUNDS = 9 };
 
 static const layer layers[] = {
-    {"lite0", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},    {"lite0", D, 112, 32, 32, 3, 1, 1, 1, 0, 1},    {"lite0", C, 112, 32, 16, 1, 1, 0, 0, 0, 1},
-    {"lite0", C, 112, 16, 96, 1, 1, 0, 0, 0, 1},   {"lite0", D, 112, 96, 96, 3, 2, 0, 1, 0, 1},    {"lite0", C, 56, 96, 24, 1, 1, 0, 0, 0, 1},
-    {"lite0", C, 56, 24, 144, 1, 1, 0, 0, 0, 2},   {"lite0", D, 56, 144, 144, 3, 1, 1, 1, 0, 1},   {"lite0", C, 56, 144, 24, 1, 1, 0, 0, 1, 1},
-    {"lite0", D, 56, 144, 144, 5, 2, 1, 2, 0, 1},  {"lite0", C, 28, 144, 40, 1, 1, 0, 0, 0, 1},    {"lite0", C, 28, 40, 240, 1, 1, 0, 0, 0, 2},
-    {"lite0", D, 28, 240, 240, 5, 1, 2, 2, 0, 1},  {"lite0", C, 28, 240, 40, 1, 1, 0, 0, 1, 1},    {"lite0", D, 28, 240, 240, 3, 2, 0, 1, 0, 1},
-    {"lite0", C, 14, 240, 80, 1, 1, 0, 0, 0, 1},   {"lite0", C, 14, 80, 480, 1, 1, 0, 0, 0, 3},    {"lite0", D, 14, 480, 480, 3, 1, 1, 1, 0, 2},
-    {"lite0", C, 14, 480, 80, 1, 1, 0, 0, 1, 2},   {"lite0", D, 14, 480, 480, 5, 1, 2, 2, 0, 1},   {"lite0", C, 14, 480, 112, 1, 1, 0, 0, 0, 1},
-    {"lite0", C, 14, 112, 672, 1, 1, 0, 0, 0, 3},  {"lite0", D, 14, 672, 672, 5, 1, 2, 2, 0, 2},   {"lite0", C, 14, 672, 112, 1, 1, 0, 0, 1, 2},
-    {"lite0", D, 14, 672, 672, 5, 2, 1, 2, 0, 1},  {"lite0", C, 7, 672, 192, 1, 1, 0, 0, 0, 1},    {"lite0", C, 7, 192, 1152, 1, 1, 0, 0, 0, 4},
-    {"lite0", D, 7, 1152, 1152, 5, 1, 2, 2, 0, 3}, {"lite0", C, 7, 1152, 192, 1, 1, 0, 0, 1, 3},   {"lite0", D, 7, 1152, 1152, 3, 1, 1, 1, 0, 1},
-    {"lite0", C, 7, 1152, 320, 1, 1, 0, 0, 0, 1},  {"lite0", C, 7, 320, 1280, 1, 1, 0, 0, 0, 1},   {"lite0", C, 1, 1280, 1000, 1, 1, 0, 0, 0, 1},
-    {"resnet", C, 56, 64, 64, 3, 1, 1, 1, 0, 3},   {"resnet", C, 56, 64, 256, 1, 1, 0, 0, 1, 3},   {"resnet", C, 28, 128, 128, 3, 1, 1, 1, 0, 3},
-    {"resnet", C, 14, 256, 256, 3, 1, 1, 1, 0, 5}, {"resnet", C, 7, 512, 512, 3, 1, 1, 1, 0, 2},   {"resnet", C, 56, 256, 128, 1, 2, 0, 0, 0, 1},
-    {"resnet", C, 224, 3, 64, 7, 2, 3, 3, 0, 1},   {"face", C, 120, 24, 24, 3, 1, 1, 1, 0, 1},     {"face", D, 240, 32, 32, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},    {"lite0", D, 112, 32, 32, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 112, 32, 16, 1, 1, 0, 0, 0, 1},   {"lite0", C, 112, 16, 96, 1, 1, 0, 0, 0, 1},
+    {"lite0", D, 112, 96, 96, 3, 2, 0, 1, 0, 1},   {"lite0", C, 56, 96, 24, 1, 1, 0, 0, 0, 1},
+    {"lite0", C, 56, 24, 144, 1, 1, 0, 0, 0, 2},   {"lite0", D, 56, 144, 144, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 56, 144, 24, 1, 1, 0, 0, 1, 1},   {"lite0", D, 56, 144, 144, 5, 2, 1, 2, 0, 1},
+    {"lite0", C, 28, 144, 40, 1, 1, 0, 0, 0, 1},   {"lite0", C, 28, 40, 240, 1, 1, 0, 0, 0, 2},
+    {"lite0", D, 28, 240, 240, 5, 1, 2, 2, 0, 1},  {"lite0", C, 28, 240, 40, 1, 1, 0, 0, 1, 1},
+    {"lite0", D, 28, 240, 240, 3, 2, 0, 1, 0, 1},  {"lite0", C, 14, 240, 80, 1, 1, 0, 0, 0, 1},
+    {"lite0", C, 14, 80, 480, 1, 1, 0, 0, 0, 3},   {"lite0", D, 14, 480, 480, 3, 1, 1, 1, 0, 2},
+    {"lite0", C, 14, 480, 80, 1, 1, 0, 0, 1, 2},   {"lite0", D, 14, 480, 480, 5, 1, 2, 2, 0, 1},
+    {"lite0", C, 14, 480, 112, 1, 1, 0, 0, 0, 1},  {"lite0", C, 14, 112, 672, 1, 1, 0, 0, 0, 3},
+    {"lite0", D, 14, 672, 672, 5, 1, 2, 2, 0, 2},  {"lite0", C, 14, 672, 112, 1, 1, 0, 0, 1, 2},
+    {"lite0", D, 14, 672, 672, 5, 2, 1, 2, 0, 1},  {"lite0", C, 7, 672, 192, 1, 1, 0, 0, 0, 1},
+    {"lite0", C, 7, 192, 1152, 1, 1, 0, 0, 0, 4},  {"lite0", D, 7, 1152, 1152, 5, 1, 2, 2, 0, 3},
+    {"lite0", C, 7, 1152, 192, 1, 1, 0, 0, 1, 3},  {"lite0", D, 7, 1152, 1152, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 7, 1152, 320, 1, 1, 0, 0, 0, 1},  {"lite0", C, 7, 320, 1280, 1, 1, 0, 0, 0, 1},
+    {"lite0", C, 1, 1280, 1000, 1, 1, 0, 0, 0, 1}, {"resnet", C, 56, 64, 64, 3, 1, 1, 1, 0, 3},
+    {"resnet", C, 56, 64, 256, 1, 1, 0, 0, 1, 3},  {"resnet", C, 28, 128, 128, 3, 1, 1, 1, 0, 3},
+    {"resnet", C, 14, 256, 256, 3, 1, 1, 1, 0, 5}, {"resnet", C, 7, 512, 512, 3, 1, 1, 1, 0, 2},
+    {"resnet", C, 56, 256, 128, 1, 2, 0, 0, 0, 1}, {"resnet", C, 224, 3, 64, 7, 2, 3, 3, 0, 1},
+    {"face", C, 120, 24, 24, 3, 1, 1, 1, 0, 1},    {"face", D, 240, 32, 32, 3, 1, 1, 1, 0, 1},
 };
 
 static double now_us(void) {
@@ -42,11 +49,15 @@ static double now_us(void) {
 static void peak_loop(void) {
   __asm__ volatile(
       "mov $1000, %%eax\n.p2align 5\n1:\n"
-      "vpdpbusd %%zmm30,%%zmm31,%%zmm0\nvpdpbusd %%zmm30,%%zmm31,%%zmm1\nvpdpbusd %%zmm30,%%zmm31,%%zmm2\nvpdpbusd %%zmm30,%%zmm31,%%zmm3\n"
-      "vpdpbusd %%zmm30,%%zmm31,%%zmm4\nvpdpbusd %%zmm30,%%zmm31,%%zmm5\nvpdpbusd %%zmm30,%%zmm31,%%zmm6\nvpdpbusd %%zmm30,%%zmm31,%%zmm7\n"
-      "vpdpbusd %%zmm30,%%zmm31,%%zmm8\nvpdpbusd %%zmm30,%%zmm31,%%zmm9\nvpdpbusd %%zmm30,%%zmm31,%%zmm10\nvpdpbusd %%zmm30,%%zmm31,%%zmm11\n"
+      "vpdpbusd %%zmm30,%%zmm31,%%zmm0\nvpdpbusd %%zmm30,%%zmm31,%%zmm1\nvpdpbusd "
+      "%%zmm30,%%zmm31,%%zmm2\nvpdpbusd %%zmm30,%%zmm31,%%zmm3\n"
+      "vpdpbusd %%zmm30,%%zmm31,%%zmm4\nvpdpbusd %%zmm30,%%zmm31,%%zmm5\nvpdpbusd "
+      "%%zmm30,%%zmm31,%%zmm6\nvpdpbusd %%zmm30,%%zmm31,%%zmm7\n"
+      "vpdpbusd %%zmm30,%%zmm31,%%zmm8\nvpdpbusd %%zmm30,%%zmm31,%%zmm9\nvpdpbusd "
+      "%%zmm30,%%zmm31,%%zmm10\nvpdpbusd %%zmm30,%%zmm31,%%zmm11\n"
       "dec %%eax\njnz 1b\n" ::
-          : "eax", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+          : "eax", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+            "xmm10", "xmm11");
 }
 #else
 static void peak_loop(void) {}
@@ -72,7 +83,9 @@ static void setup_view(vt_case *c, mx_view *v, vt_buffer *b, int size, int chann
 static void setup(vt_case *c, const layer *l) {
   const int out = (l->size + l->before + l->after - l->k) / l->s + 1, per = l->op == D ? 1 : l->c;
   vt_begin(c, l->op);
-  memcpy(c->insn.i, (int32_t[]){l->k, l->k, l->s, l->s, l->before, l->before, l->after, l->after, 1, 1, 1, 0, 0, 255}, 14 * sizeof(int32_t));
+  memcpy(c->insn.i,
+         (int32_t[]){l->k, l->k, l->s, l->s, l->before, l->before, l->after, l->after, 1, 1, 1, 0, 0, 255},
+         14 * sizeof(int32_t));
   c->insn.f[3] = 1.0f;
   setup_view(c, &c->task.in[0], &c->in[0], l->size, l->c, l->c > 4);
   setup_view(c, &c->task.out[0], &c->out[0], out, l->o, 1);
@@ -115,7 +128,8 @@ static void prepare(prepared *p, const layer *l, mx_isa isa) {
     t->packed = aligned_alloc(4096, (p->kernel->pack_bytes(t) + 8191) / 4096 * 4096);
     p->kernel->pack(t, t->packed);
   }
-  if (p->kernel->scratch_bytes) t->scratch = aligned_alloc(4096, (p->kernel->scratch_bytes(t) + 8191) / 4096 * 4096);
+  if (p->kernel->scratch_bytes)
+    t->scratch = aligned_alloc(4096, (p->kernel->scratch_bytes(t) + 8191) / 4096 * 4096);
   const double start = now_us();
   p->kernel->run(t, 0, 1);
   const double once = now_us() - start;
@@ -129,7 +143,8 @@ static void measure(prepared *p, int round) {
 }
 
 int main(int argc, char **argv) {
-  const int isa = argc > 1 ? atoi(argv[1]) : (int)mx_isa_detected(), n = (int)(sizeof layers / sizeof layers[0]);
+  const int isa = argc > 1 ? atoi(argv[1]) : (int)mx_isa_detected(),
+            n = (int)(sizeof layers / sizeof layers[0]);
   const char *filter = argc > 2 ? argv[2] : "";
   static prepared all[sizeof layers / sizeof layers[0]];
   cpu_set_t cpus;
@@ -148,8 +163,9 @@ int main(int argc, char **argv) {
     if (!all[k].kernel) continue;
     qsort(all[k].us, ROUNDS, sizeof(double), compare_doubles);
     const double us = all[k].us[ROUNDS / 2], gops = 2e-3 * macs(l) / us;
-    printf("%-6s %-2s %dx%d s%d %4d->%-4d %3d%s  %9.1f us x%d %7.1f GOPS %5.1f %%  %s\n", l->net, l->op == D ? "dw" : "", l->k, l->k, l->s, l->c, l->o, l->size,
-           l->residual ? "+" : " ", us, l->count, gops, peak > 0 ? 100 * gops / peak : 0, all[k].kernel->name);
+    printf("%-6s %-2s %dx%d s%d %4d->%-4d %3d%s  %9.1f us x%d %7.1f GOPS %5.1f %%  %s\n", l->net,
+           l->op == D ? "dw" : "", l->k, l->k, l->s, l->c, l->o, l->size, l->residual ? "+" : " ", us,
+           l->count, gops, peak > 0 ? 100 * gops / peak : 0, all[k].kernel->name);
     if (!strcmp(l->net, "lite0")) lite += us * l->count, lite_conv += l->op == C ? us * l->count : 0;
   }
   printf("lite0 sum %.0f us, of it conv %.0f us\n", lite, lite_conv);

@@ -22,7 +22,9 @@ static inline uint32_t vt_random(void) {
 }
 static inline int vt_range(int lo, int hi) { return lo + (int)(vt_random() % (uint32_t)(hi - lo + 1)); }
 static inline int vt_chance(int percent) { return vt_range(0, 99) < percent; }
-static inline float vt_float(float lo, float hi) { return lo + (hi - lo) * (float)(vt_random() & 0xffff) / 65536.0f; }
+static inline float vt_float(float lo, float hi) {
+  return lo + (hi - lo) * (float)(vt_random() & 0xffff) / 65536.0f;
+}
 
 typedef struct vt_buffer {
   uint8_t *memory;
@@ -154,7 +156,8 @@ static inline void vt_same_nans(const mx_view *v, uint8_t *memory, const uint8_t
   }
 }
 
-static inline int vt_differs(const char *what, const mx_kernel *k, const mx_view *v, const vt_buffer *b, uint8_t *want, const uint8_t *before) {
+static inline int vt_differs(const char *what, const mx_kernel *k, const mx_view *v, const vt_buffer *b,
+                             uint8_t *want, const uint8_t *before) {
   uint8_t *marks = vt_marks(v, b);
   vt_same_nans(v, want, marks, b->bytes + VT_SLACK);
   vt_same_nans(v, b->memory, marks, b->bytes + VT_SLACK);
@@ -165,9 +168,9 @@ static inline int vt_differs(const char *what, const mx_kernel *k, const mx_view
     if (marks[i] == VT_FREE && got != before[i]) bad = 2;
     if (bad) {
       const int64_t at = (int64_t)i - VT_SLACK;
-      printf("%s of %s: byte %lld (pixel %lld, byte %lld in it): %s, got %d, want %d\n", what, k->name, (long long)at,
-             (long long)(at / v->stride[2]), (long long)(at % v->stride[2]), bad == 1 ? "wrong" : "written outside the tensor", got,
-             bad == 1 ? want[i] : before[i]);
+      printf("%s of %s: byte %lld (pixel %lld, byte %lld in it): %s, got %d, want %d\n", what, k->name,
+             (long long)at, (long long)(at / v->stride[2]), (long long)(at % v->stride[2]),
+             bad == 1 ? "wrong" : "written outside the tensor", got, bad == 1 ? want[i] : before[i]);
     }
   }
   free(marks);

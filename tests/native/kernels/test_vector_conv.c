@@ -5,7 +5,10 @@ static int pick(const int *values, int n) { return values[vt_range(0, n - 1)]; }
 #define PICK(...) pick((const int[]){__VA_ARGS__}, (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)))
 
 static void quantised(mx_view *v) {
-  v->zero = v->dtype == MACCEL_U8 ? vt_range(0, 255) : v->dtype == MACCEL_S8 ? vt_range(-128, 127) : v->dtype == MACCEL_S16 ? vt_range(-900, 900) : 0;
+  v->zero = v->dtype == MACCEL_U8    ? vt_range(0, 255)
+            : v->dtype == MACCEL_S8  ? vt_range(-128, 127)
+            : v->dtype == MACCEL_S16 ? vt_range(-900, 900)
+                                     : 0;
 }
 
 static void limits(const mx_view *v, int32_t *lo, int32_t *hi) {
@@ -22,10 +25,13 @@ static void geometry(vt_case *c, int *in, int *out, int depthwise) {
   i[0] = point ? 1 : PICK(1, 2, 3, 3, 3, 5, 5, 7), i[1] = point ? 1 : vt_chance(80) ? i[0] : PICK(1, 2, 3, 5);
   i[2] = PICK(1, 1, 1, 2, 2, 3), i[3] = vt_chance(90) ? i[2] : PICK(1, 2);
   i[8] = PICK(1, 1, 1, 1, 2, 3), i[9] = vt_chance(80) ? i[8] : PICK(1, 2);
-  for (int k = 4; k < 8; k++) i[k] = point && vt_chance(80) ? 0 : vt_range(0, i[k == 4 || k == 6 ? 0 : 1] - 1);
+  for (int k = 4; k < 8; k++)
+    i[k] = point && vt_chance(80) ? 0 : vt_range(0, i[k == 4 || k == 6 ? 0 : 1] - 1);
   const int span_h = (i[0] - 1) * i[8] + 1, span_w = (i[1] - 1) * i[9] + 1;
-  do in[1] = vt_range(1, 19); while (in[1] + i[4] + i[6] < span_h);
-  do in[2] = vt_range(1, 30); while (in[2] + i[5] + i[7] < span_w);
+  do in[1] = vt_range(1, 19);
+  while (in[1] + i[4] + i[6] < span_h);
+  do in[2] = vt_range(1, 30);
+  while (in[2] + i[5] + i[7] < span_w);
   in[0] = out[0] = PICK(1, 1, 1, 2);
   out[1] = (in[1] + i[4] + i[6] - span_h) / i[2] + 1;
   out[2] = (in[2] + i[5] + i[7] - span_w) / i[3] + 1;
@@ -55,14 +61,18 @@ static void constants(vt_case *c, const int *in, const int *out, int depthwise) 
   const int wide = c->task.in[0].dtype == MACCEL_S16, groups = depthwise ? 1 : i[10];
   const int o = out[3], per = depthwise ? 1 : in[3] / groups;
   const int w_dtype = vt_chance(depthwise ? 40 : 10) ? MACCEL_S16 : MACCEL_S8;
-  int16_t *w = (int16_t *)vt_constant(c, 0, w_dtype, depthwise ? (int[]){i[0], i[1], o} : (int[]){o, i[0], i[1], per}, depthwise ? 3 : 4);
+  int16_t *w = (int16_t *)vt_constant(
+      c, 0, w_dtype, depthwise ? (int[]){i[0], i[1], o} : (int[]){o, i[0], i[1], per}, depthwise ? 3 : 4);
   if (w_dtype == MACCEL_S16)
     for (int k = 0; k < (int)c->task.cst_info[0].bytes / 2; k++) w[k] = (int16_t)(w[k] / (wide ? 64 : 1));
   int32_t *bias = (int32_t *)vt_constant(c, 1, MACCEL_S32, &o, 1);
   float *scale = (float *)vt_constant(c, 2, MACCEL_F32, &o, 1);
-  const float spread = (wide ? 9000.0f : 74.0f) * (w_dtype == MACCEL_S16 ? (wide ? 300.0f : 19000.0f) : 74.0f) * (float)(per * i[0] * i[1]) * 0.3f;
+  const float spread = (wide ? 9000.0f : 74.0f) *
+                       (w_dtype == MACCEL_S16 ? (wide ? 300.0f : 19000.0f) : 74.0f) *
+                       (float)(per * i[0] * i[1]) * 0.3f;
   const float reach = c->task.out[0].dtype == MACCEL_S16 ? 20000.0f : 120.0f;
-  for (int k = 0; k < o; k++) bias[k] = vt_range(-9000, 9000), scale[k] = vt_float(0.4f, 1.6f) * reach / spread;
+  for (int k = 0; k < o; k++)
+    bias[k] = vt_range(-9000, 9000), scale[k] = vt_float(0.4f, 1.6f) * reach / spread;
 }
 
 static void epilogue(vt_case *c, const int *out, int linear) {
@@ -70,16 +80,19 @@ static void epilogue(vt_case *c, const int *out, int linear) {
   mx_task *t = &c->task;
   limits(&t->out[0], &n->i[12], &n->i[13]);
   if (linear ? vt_chance(35) : vt_chance(50)) {
-    vt_image(c, &t->in[1], &c->in[1], linear ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), out, 1);
+    vt_image(c, &t->in[1], &c->in[1], linear ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32),
+             out, 1);
     quantised(&t->in[1]);
     n->in[1] = 1, n->f[2] = t->in[1].dtype == MACCEL_S16 ? vt_float(0.0f, 0.01f) : vt_float(-1.5f, 1.5f);
-    if (!linear && vt_chance(20) && t->in[1].dtype != MACCEL_F32) t->in[1].channel_scale = (const float *)vt_constant(c, 7, MACCEL_F32, &out[3], 1);
+    if (!linear && vt_chance(20) && t->in[1].dtype != MACCEL_F32)
+      t->in[1].channel_scale = (const float *)vt_constant(c, 7, MACCEL_F32, &out[3], 1);
   }
   if (t->out[0].dtype == MACCEL_U8 && vt_chance(15)) vt_constant(c, 3, MACCEL_U8, (int[]){256}, 1);
   if (linear) return;
   n->i[11] = vt_range(0, MX_ACT_COUNT - 1), n->flags = vt_chance(50) ? MX_INSN_RES_AFTER_ACT : 0;
   if (vt_chance(50)) n->i[11] = MX_ACT_NONE;
-  n->f[0] = vt_float(-1.0f, 1.0f), n->f[1] = n->f[0] + vt_float(0.0f, 3.0f), n->f[3] = vt_chance(40) ? 1.0f : vt_float(0.1f, 30.0f);
+  n->f[0] = vt_float(-1.0f, 1.0f), n->f[1] = n->f[0] + vt_float(0.0f, 3.0f),
+  n->f[3] = vt_chance(40) ? 1.0f : vt_float(0.1f, 30.0f);
   if (n->i[11] == MX_ACT_PRELU) vt_constant(c, 4, MACCEL_F32, &out[3], 1);
   if (vt_chance(30)) {
     vt_image(c, &t->out[1], &c->out[1], PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), out, 1);
@@ -101,12 +114,19 @@ static void random_case(vt_case *c, int op) {
     memcpy(c->insn.i, (int32_t[]){1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1}, 11 * sizeof(int32_t));
     in[1] = out[1] = 1, out[2] = in[2];
   }
-  vt_image(c, &c->task.in[0], &c->in[0], floating ? MACCEL_F32 : op == MX_OP_CONVDYN || vt_chance(85) ? MACCEL_U8 : MACCEL_S16, in, 1);
-  vt_image(c, &c->task.out[0], &c->out[0], linear ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), out, 1);
+  vt_image(c, &c->task.in[0], &c->in[0],
+           floating                               ? MACCEL_F32
+           : op == MX_OP_CONVDYN || vt_chance(85) ? MACCEL_U8
+                                                  : MACCEL_S16,
+           in, 1);
+  vt_image(c, &c->task.out[0], &c->out[0],
+           linear ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), out, 1);
   c->insn.in[0] = 0, c->insn.out[0] = 0;
   quantised(&c->task.in[0]), quantised(&c->task.out[0]);
-  if (floating) float_constants(c, in, out);
-  else constants(c, in, out, depthwise);
+  if (floating)
+    float_constants(c, in, out);
+  else
+    constants(c, in, out, depthwise);
   epilogue(c, out, linear);
   if (op == MX_OP_CONVDYN) {
     vt_image(c, &c->task.in[2], &c->in[2], MACCEL_F32, (int[]){in[0], 1, in[2], 1}, 0);
@@ -116,24 +136,31 @@ static void random_case(vt_case *c, int op) {
   const size_t bytes = (size_t)in[3] * 4 + 64;
   c->zero_row = (uint8_t *)vt_alloc(bytes);
   for (size_t k = 0; k < bytes; k++) {
-    if (c->task.in[0].dtype == MACCEL_U8) c->zero_row[k] = (uint8_t)c->task.in[0].zero;
-    else if (floating) c->zero_row[k] = 0;
-    else if (k % 2 == 0) memcpy(c->zero_row + k, &(int16_t){(int16_t)c->task.in[0].zero}, 2);
+    if (c->task.in[0].dtype == MACCEL_U8)
+      c->zero_row[k] = (uint8_t)c->task.in[0].zero;
+    else if (floating)
+      c->zero_row[k] = 0;
+    else if (k % 2 == 0)
+      memcpy(c->zero_row + k, &(int16_t){(int16_t)c->task.in[0].zero}, 2);
   }
   c->task.zero_row = c->zero_row, c->task.zero_row_bytes = bytes;
 }
 
 static void describe(const vt_case *c, int parts) {
   const mx_task *t = &c->task;
-  printf("op %d parts %d in %dx%dx%dx%d %d px %lld row %lld out %dx%dx%d %d px %lld flags %u residual %d act %d zero %d\n  i:", c->insn.op, parts, t->in[0].dims[0],
-         t->in[0].dims[1], t->in[0].dims[2], t->in[0].dims[3], t->in[0].dtype, (long long)t->in[0].stride[2], (long long)t->in[0].stride[1], t->out[0].dims[1],
-         t->out[0].dims[2], t->out[0].dims[3], t->out[0].dtype, (long long)t->out[0].stride[2], t->out[0].flags, (int)c->insn.in[1], c->insn.i[11],
-         t->out[0].zero);
+  printf(
+      "op %d parts %d in %dx%dx%dx%d %d px %lld row %lld out %dx%dx%d %d px %lld flags %u residual %d act %d "
+      "zero %d\n  i:",
+      c->insn.op, parts, t->in[0].dims[0], t->in[0].dims[1], t->in[0].dims[2], t->in[0].dims[3],
+      t->in[0].dtype, (long long)t->in[0].stride[2], (long long)t->in[0].stride[1], t->out[0].dims[1],
+      t->out[0].dims[2], t->out[0].dims[3], t->out[0].dtype, (long long)t->out[0].stride[2], t->out[0].flags,
+      (int)c->insn.in[1], c->insn.i[11], t->out[0].zero);
   for (int k = 0; k < 16; k++) printf(" %d", c->insn.i[k]);
   printf("\n");
 }
 
-static int check_level(const mx_kernel *const *kernels, const mx_kernel *reference, vt_case *c, int parts, int *ran) {
+static int check_level(const mx_kernel *const *kernels, const mx_kernel *reference, vt_case *c, int parts,
+                       int *ran) {
   for (; kernels && *kernels; kernels++) {
     if ((*kernels)->accepts && !(*kernels)->accepts(&c->task)) continue;
     ++*ran;
@@ -153,7 +180,8 @@ int main(int argc, char **argv) {
     random_case(&c, op);
     const mx_kernel *reference = mx_kernels_scalar(op)[0];
     if (check_level(mx_kernels_avx2(op), reference, &c, parts, &ran)) return 1;
-    if (isa >= MX_ISA_AVX512VNNI && check_level(mx_kernels_avx512vnni(op), reference, &c, parts, &ran)) return 1;
+    if (isa >= MX_ISA_AVX512VNNI && check_level(mx_kernels_avx512vnni(op), reference, &c, parts, &ran))
+      return 1;
     vt_end(&c);
   }
   printf("%d kernel runs agree with the reference\n", ran);

@@ -7,7 +7,9 @@ static int any_type(void) { return image_types[vt_range(0, 4)]; }
 
 static void add_input(vt_case *c, int slot, int dtype, const int dims[4]) {
   vt_image(c, &c->task.in[slot], &c->in[slot], dtype, dims, 1);
-  c->task.in[slot].zero = dtype == MACCEL_U8 ? vt_range(0, 255) : dtype == MACCEL_F32 ? 0 : vt_range(-100, 100);
+  c->task.in[slot].zero = dtype == MACCEL_U8    ? vt_range(0, 255)
+                          : dtype == MACCEL_F32 ? 0
+                                                : vt_range(-100, 100);
   c->insn.in[slot] = (uint32_t)slot;
 }
 
@@ -15,24 +17,33 @@ static void add_output(vt_case *c, int dtype, const int dims[4]) {
   vt_image(c, &c->task.out[0], &c->out[0], dtype, dims, 1);
   c->task.out[0].zero = dtype == MACCEL_U8 ? vt_range(0, 255) : dtype == MACCEL_F32 ? 0 : vt_range(-100, 100);
   c->insn.out[0] = 0;
-  c->insn.i[12] = dtype == MACCEL_U8 ? 0 : dtype == MACCEL_S8 ? -128 : -32768, c->insn.i[13] = dtype == MACCEL_U8 ? 255 : dtype == MACCEL_S8 ? 127 : 32767;
+  c->insn.i[12] = dtype == MACCEL_U8   ? 0
+                  : dtype == MACCEL_S8 ? -128
+                                       : -32768,
+  c->insn.i[13] = dtype == MACCEL_U8   ? 255
+                  : dtype == MACCEL_S8 ? 127
+                                       : 32767;
 }
 
 static void finish_slots(vt_case *c) {
   c->insn.i[11] = vt_chance(60) ? MX_ACT_NONE : vt_range(0, MX_ACT_COUNT - 1);
-  c->insn.f[0] = vt_float(-1.0f, 0.0f), c->insn.f[1] = vt_float(0.0f, 2.0f), c->insn.f[3] = vt_chance(40) ? 1.0f : vt_float(0.5f, 40.0f);
+  c->insn.f[0] = vt_float(-1.0f, 0.0f), c->insn.f[1] = vt_float(0.0f, 2.0f),
+  c->insn.f[3] = vt_chance(40) ? 1.0f : vt_float(0.5f, 40.0f);
   const int channels = c->task.out[0].dims[3];
   if (c->insn.i[11] == MX_ACT_PRELU) vt_constant(c, 4, MACCEL_F32, &channels, 1);
 }
 
-static void random_dims(int dims[4]) { dims[0] = vt_range(1, 2), dims[1] = vt_range(1, 9), dims[2] = vt_range(1, 12), dims[3] = vt_range(1, 150); }
+static void random_dims(int dims[4]) {
+  dims[0] = vt_range(1, 2), dims[1] = vt_range(1, 9), dims[2] = vt_range(1, 12), dims[3] = vt_range(1, 150);
+}
 
 /* Two images of the same shape, as residual additions are. */
 static void random_addition(vt_case *c) {
   static const int types[] = {MACCEL_U8, MACCEL_S16};
   int dims[4];
   random_dims(dims);
-  add_input(c, 0, types[vt_range(0, 1)], dims), add_input(c, 1, types[vt_range(0, 1)], dims), add_output(c, types[vt_range(0, 1)], dims);
+  add_input(c, 0, types[vt_range(0, 1)], dims), add_input(c, 1, types[vt_range(0, 1)], dims),
+      add_output(c, types[vt_range(0, 1)], dims);
   c->insn.i[10] = vt_range(0, 2), c->insn.f[4] = vt_float(-1.0f, 1.0f), c->insn.f[5] = vt_float(0.0f, 1.0f);
 }
 
@@ -45,7 +56,8 @@ static void random_eltwise(vt_case *c) {
   add_input(c, 0, any_type(), dims), add_input(c, 1, any_type(), small), add_output(c, any_type(), dims);
   for (int d = 0; d < 4; d++)
     if (small[d] != dims[d]) c->task.in[1].dims[d] = dims[d], c->task.in[1].stride[d] = 0;
-  c->insn.i[10] = vt_range(0, MX_ELT_COUNT - 1), c->insn.f[4] = vt_float(0.01f, 1.0f), c->insn.f[5] = vt_float(0.01f, 1.0f);
+  c->insn.i[10] = vt_range(0, MX_ELT_COUNT - 1), c->insn.f[4] = vt_float(0.01f, 1.0f),
+  c->insn.f[5] = vt_float(0.01f, 1.0f);
   finish_slots(c);
 }
 
@@ -64,7 +76,8 @@ static void random_pool(vt_case *c) {
   int32_t *i = c->insn.i;
   random_dims(in);
   i[0] = vt_range(1, 5), i[1] = vt_range(1, 5), i[2] = vt_range(1, 3), i[3] = vt_range(1, 3), i[8] = i[9] = 1;
-  i[4] = vt_range(0, (i[0] - 1) / 2), i[6] = vt_range(0, (i[0] - 1) / 2), i[5] = vt_range(0, (i[1] - 1) / 2), i[7] = vt_range(0, (i[1] - 1) / 2);
+  i[4] = vt_range(0, (i[0] - 1) / 2), i[6] = vt_range(0, (i[0] - 1) / 2), i[5] = vt_range(0, (i[1] - 1) / 2),
+  i[7] = vt_range(0, (i[1] - 1) / 2);
   in[1] += i[0], in[2] += i[1];
   memcpy(out, in, sizeof out);
   out[1] = (in[1] + i[4] + i[6] - i[0]) / i[2] + 1, out[2] = (in[2] + i[5] + i[7] - i[1]) / i[3] + 1;
@@ -80,7 +93,8 @@ static void random_rows(vt_case *c) {
   random_dims(dims);
   add_input(c, 0, any_type(), dims), add_output(c, any_type(), dims);
   finish_slots(c);
-  c->insn.i[11] = MX_ACT_NONE, c->insn.i[10] = vt_range(0, 1), c->insn.f[4] = vt_float(0.01f, 0.2f), c->insn.f[5] = 1e-5f;
+  c->insn.i[11] = MX_ACT_NONE, c->insn.i[10] = vt_range(0, 1), c->insn.f[4] = vt_float(0.01f, 0.2f),
+  c->insn.f[5] = 1e-5f;
   if (c->insn.op != MX_OP_LAYERNORM) return;
   vt_constant(c, 0, MACCEL_F32, &dims[3], 1);
   if (vt_chance(50)) vt_constant(c, 1, MACCEL_F32, &dims[3], 1);
@@ -101,7 +115,9 @@ static void random_reduce(vt_case *c) {
 static void resize_axis(vt_case *c, int slot, int from, int to) {
   int32_t *rows = (int32_t *)vt_constant(c, slot, MACCEL_S32, (int[]){to, 2}, 2);
   float *weights = (float *)vt_constant(c, slot + 1, MACCEL_F32, &to, 1);
-  for (int k = 0; k < to; k++) rows[2 * k] = vt_range(0, from - 1), rows[2 * k + 1] = vt_range(0, from - 1), weights[k] = vt_float(0.0f, 1.0f);
+  for (int k = 0; k < to; k++)
+    rows[2 * k] = vt_range(0, from - 1), rows[2 * k + 1] = vt_range(0, from - 1),
+             weights[k] = vt_float(0.0f, 1.0f);
 }
 
 static void random_resize(vt_case *c) {
@@ -128,8 +144,10 @@ static void random_matmul(vt_case *c) {
 static const struct {
   int op;
   void (*make)(vt_case *c);
-} makers[] = {{MX_OP_ELTWISE, random_eltwise}, {MX_OP_ELTWISE, random_addition}, {MX_OP_MAP, random_map},     {MX_OP_POOL, random_pool},     {MX_OP_SOFTMAX, random_rows},
-              {MX_OP_LAYERNORM, random_rows},  {MX_OP_REDUCE, random_reduce}, {MX_OP_RESIZE, random_resize}, {MX_OP_MATMUL, random_matmul}};
+} makers[] = {
+    {MX_OP_ELTWISE, random_eltwise}, {MX_OP_ELTWISE, random_addition}, {MX_OP_MAP, random_map},
+    {MX_OP_POOL, random_pool},       {MX_OP_SOFTMAX, random_rows},     {MX_OP_LAYERNORM, random_rows},
+    {MX_OP_REDUCE, random_reduce},   {MX_OP_RESIZE, random_resize},    {MX_OP_MATMUL, random_matmul}};
 
 static int check_level(const mx_kernel *const *kernels, vt_case *c, int parts, int *ran) {
   const mx_kernel *reference = mx_kernels_scalar(c->insn.op)[0];
@@ -145,7 +163,8 @@ static int check_level(const mx_kernel *const *kernels, vt_case *c, int parts, i
 }
 
 int main(int argc, char **argv) {
-  const int rounds = argc > 1 ? atoi(argv[1]) : 800, isa = (int)mx_isa_detected(), n = (int)(sizeof makers / sizeof makers[0]);
+  const int rounds = argc > 1 ? atoi(argv[1]) : 800, isa = (int)mx_isa_detected(),
+            n = (int)(sizeof makers / sizeof makers[0]);
   int ran = 0;
   if (isa < MX_ISA_AVX2) return 77;
   for (int k = 0; k < rounds; k++) {

@@ -11,8 +11,12 @@ typedef struct transfer_case {
 
 static void host_strides(transfer_case *x, const int dims[4], int bytes, int planar) {
   int64_t *s = x->t.host.stride;
-  if (planar) s[2] = bytes, s[1] = s[2] * dims[2] + bytes * vt_range(0, 3), s[3] = s[1] * dims[1], s[0] = s[3] * dims[3];
-  else s[3] = bytes, s[2] = s[3] * dims[3], s[1] = s[2] * dims[2] + bytes * vt_range(0, 3), s[0] = s[1] * dims[1];
+  if (planar)
+    s[2] = bytes, s[1] = s[2] * dims[2] + bytes * vt_range(0, 3), s[3] = s[1] * dims[1],
+    s[0] = s[3] * dims[3];
+  else
+    s[3] = bytes, s[2] = s[3] * dims[3], s[1] = s[2] * dims[2] + bytes * vt_range(0, 3),
+    s[0] = s[1] * dims[1];
   x->host.bytes = (size_t)(s[0] * dims[0]);
   x->host.memory = (uint8_t *)vt_alloc(x->host.bytes + 2 * VT_SLACK);
   x->t.host.data = x->host.memory + VT_SLACK;
@@ -23,7 +27,8 @@ static void random_transfer(transfer_case *x, int upload) {
   const int dtypes[] = {MACCEL_F32, MACCEL_F32, MACCEL_U8, MACCEL_S8};
   memset(x, 0, sizeof *x);
   vt_image(&x->c, &x->t.device, &x->device, upload || vt_chance(70) ? MACCEL_U8 : MACCEL_F32, dims, 1);
-  x->t.device.scale = vt_float(0.004f, 0.05f), x->t.device.zero = x->t.device.dtype == MACCEL_U8 ? vt_range(0, 255) : 0;
+  x->t.device.scale = vt_float(0.004f, 0.05f),
+  x->t.device.zero = x->t.device.dtype == MACCEL_U8 ? vt_range(0, 255) : 0;
   if (x->t.device.dtype == MACCEL_F32) x->t.device.scale = 1.0f;
   x->t.host.dtype = upload ? dtypes[vt_range(0, 3)] : MACCEL_F32;
   host_strides(x, dims, vt_bytes(x->t.host.dtype), vt_chance(50));
@@ -45,7 +50,9 @@ static int check(transfer_case *x, int upload, const mx_transfer_kernels *k) {
   memcpy(to->memory, before, n);
   (upload ? k->upload : k->download)(&x->t);
   const int bad = memcmp(want, to->memory, n) != 0;
-  if (bad) printf("%s differs: host type %d, device %d, channels %d\n", upload ? "upload" : "download", x->t.host.dtype, x->t.device.dtype, x->t.device.dims[3]);
+  if (bad)
+    printf("%s differs: host type %d, device %d, channels %d\n", upload ? "upload" : "download",
+           x->t.host.dtype, x->t.device.dtype, x->t.device.dims[3]);
   free(before), free(want);
   return bad;
 }

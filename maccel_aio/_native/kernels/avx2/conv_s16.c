@@ -12,10 +12,11 @@ enum { TILE_ROWS = 6, PANEL = 16, BLOCK_ROWS = 48, BLOCK_BYTES = 64 << 10 };
 typedef struct wide_plan {
   mx_geometry s;
   int wide_in, wide_weights;
-  int depth;        /* elements of a window, rounded up to even */
-  int panels;       /* of a group */
-  int rows;         /* pixels gathered together */
-  size_t group_bytes, scale_bytes; /* packed: bias and scale of a group take scale_bytes each, its weights the rest */
+  int depth; /* elements of a window, rounded up to even */
+  int panels; /* of a group */
+  int rows; /* pixels gathered together */
+  size_t group_bytes,
+      scale_bytes; /* packed: bias and scale of a group take scale_bytes each, its weights the rest */
 } wide_plan;
 
 static wide_plan plan_of(const mx_task *t) {
@@ -32,7 +33,8 @@ static wide_plan plan_of(const mx_task *t) {
 
 static int accepts(const mx_task *t) {
   const int in = t->in[0].dtype, w = t->cst_info[0].dtype;
-  return t->insn->op == MX_OP_CONV && t->in[0].rank == 4 && (in == MACCEL_U8 || in == MACCEL_S16) && (w == MACCEL_S8 || w == MACCEL_S16);
+  return t->insn->op == MX_OP_CONV && t->in[0].rank == 4 && (in == MACCEL_U8 || in == MACCEL_S16) &&
+         (w == MACCEL_S8 || w == MACCEL_S16);
 }
 
 static size_t pack_bytes(const mx_task *t) {
@@ -56,7 +58,8 @@ static void pack_group(const mx_task *t, const wide_plan *p, int group, uint8_t 
     scale[c] = ((const float *)t->cst[2])[o];
     int16_t *column = weights + (int64_t)(c / PANEL) * PANEL * p->depth + c % PANEL * 2;
     for (int64_t k = 0; k < window; k++)
-      column[k / 2 * PANEL * 2 + k % 2] = p->wide_weights ? ((const int16_t *)t->cst[0])[o * window + k] : ((const int8_t *)t->cst[0])[o * window + k];
+      column[k / 2 * PANEL * 2 + k % 2] = p->wide_weights ? ((const int16_t *)t->cst[0])[o * window + k]
+                                                          : ((const int8_t *)t->cst[0])[o * window + k];
   }
 }
 
@@ -77,7 +80,9 @@ typedef struct wide_run {
   const uint8_t *packed; /* of the group */
 } wide_run;
 
-static size_t gathered_bytes(const wide_plan *p) { return ((size_t)p->rows * p->depth * 2 + 127) & ~(size_t)63; }
+static size_t gathered_bytes(const wide_plan *p) {
+  return ((size_t)p->rows * p->depth * 2 + 127) & ~(size_t)63;
+}
 
 static size_t scratch_bytes(const mx_task *t) {
   const wide_plan p = plan_of(t);
@@ -92,7 +97,9 @@ static inline void widen(int16_t *to, const uint8_t *from, int n, int wide) {
     return;
   }
   int k = 0;
-  for (; k + 16 <= n; k += 16) _mm256_storeu_si256((__m256i *)(to + k), _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(from + k))));
+  for (; k + 16 <= n; k += 16)
+    _mm256_storeu_si256((__m256i *)(to + k),
+                        _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(from + k))));
   for (; k < n; k++) to[k] = from[k];
 }
 
@@ -105,7 +112,8 @@ static void gather_pixel(const wide_run *r, int64_t pixel, int16_t *to) {
   for (int ky = 0; ky < s->kh; ky++)
     for (int kx = 0; kx < s->kw; kx++, to += s->in_c) {
       const int iy = y + ky * s->dh, ix = x + kx * s->dw;
-      if (iy >= 0 && iy < s->in_h && ix >= 0 && ix < s->in_w) widen(to, image + iy * s->in_row + ix * s->in_px, s->in_c, wide);
+      if (iy >= 0 && iy < s->in_h && ix >= 0 && ix < s->in_w)
+        widen(to, image + iy * s->in_row + ix * s->in_px, s->in_c, wide);
       else
         for (int c = 0; c < s->in_c; c++) to[c] = (int16_t)in->zero;
     }
@@ -122,12 +130,14 @@ static mx_place pixel_place(const wide_run *r, int64_t p) {
 
 /* ---- the tile: `rows` pixels x 16 channels */
 
-MX_INLINE void wide_tile(int rows, const int16_t *a, int64_t step, const int16_t *w, const int32_t *bias, int depth, int32_t *sums) {
+MX_INLINE void wide_tile(int rows, const int16_t *a, int64_t step, const int16_t *w, const int32_t *bias,
+                         int depth, int32_t *sums) {
   __m256i acc[TILE_ROWS][2];
-  MX_UNROLL for (int m = 0; m < rows; m++)
-    MX_UNROLL for (int n = 0; n < 2; n++) acc[m][n] = _mm256_loadu_si256((const __m256i *)(bias + 8 * n));
+  MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < 2; n++) acc[m][n] =
+      _mm256_loadu_si256((const __m256i *)(bias + 8 * n));
   for (int k = 0; k < depth; k += 2, w += 2 * PANEL) {
-    const __m256i w0 = _mm256_loadu_si256((const __m256i *)w), w1 = _mm256_loadu_si256((const __m256i *)(w + PANEL));
+    const __m256i w0 = _mm256_loadu_si256((const __m256i *)w),
+                  w1 = _mm256_loadu_si256((const __m256i *)(w + PANEL));
     MX_UNROLL for (int m = 0; m < rows; m++) {
       int32_t pair;
       memcpy(&pair, a + m * step + k, sizeof pair);
@@ -136,14 +146,16 @@ MX_INLINE void wide_tile(int rows, const int16_t *a, int64_t step, const int16_t
       acc[m][1] = _mm256_add_epi32(acc[m][1], _mm256_madd_epi16(x, w1));
     }
   }
-  MX_UNROLL for (int m = 0; m < rows; m++)
-    MX_UNROLL for (int n = 0; n < 2; n++) _mm256_storeu_si256((__m256i *)(sums + m * ROW_CHANNELS + 8 * n), acc[m][n]);
+  MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < 2; n++)
+      _mm256_storeu_si256((__m256i *)(sums + m * ROW_CHANNELS + 8 * n), acc[m][n]);
 }
 
-static __attribute__((noinline)) void wide_tile6(const int16_t *a, int64_t step, const int16_t *w, const int32_t *bias, int depth, int32_t *sums) {
+static __attribute__((noinline)) void wide_tile6(const int16_t *a, int64_t step, const int16_t *w,
+                                                 const int32_t *bias, int depth, int32_t *sums) {
   wide_tile(6, a, step, w, bias, depth, sums);
 }
-static __attribute__((noinline)) void wide_tile1(const int16_t *a, int64_t step, const int16_t *w, const int32_t *bias, int depth, int32_t *sums) {
+static __attribute__((noinline)) void wide_tile1(const int16_t *a, int64_t step, const int16_t *w,
+                                                 const int32_t *bias, int depth, int32_t *sums) {
   wide_tile(1, a, step, w, bias, depth, sums);
 }
 
@@ -152,13 +164,16 @@ static void run_panels(const wide_run *r, int panel, int panels, int n) {
   const wide_plan *p = r->plan;
   const int32_t *bias = (const int32_t *)(const void *)r->packed + panel * PANEL;
   const float *scale = (const float *)(const void *)(r->packed + p->scale_bytes) + panel * PANEL;
-  const int16_t *w = (const int16_t *)(const void *)(r->packed + 2 * p->scale_bytes) + (int64_t)panel * PANEL * p->depth;
+  const int16_t *w =
+      (const int16_t *)(const void *)(r->packed + 2 * p->scale_bytes) + (int64_t)panel * PANEL * p->depth;
   for (int q = 0; q < panels; q++, w += (int64_t)PANEL * p->depth)
     for (int m = 0; m < n; m += TILE_ROWS)
-      (n == 1 ? wide_tile1 : wide_tile6)(r->gathered + (int64_t)m * p->depth, p->depth, w, bias + q * PANEL, p->depth, r->sums + m * ROW_CHANNELS + q * PANEL);
+      (n == 1 ? wide_tile1 : wide_tile6)(r->gathered + (int64_t)m * p->depth, p->depth, w, bias + q * PANEL,
+                                         p->depth, r->sums + m * ROW_CHANNELS + q * PANEL);
   const int left = p->s.out_c - panel * PANEL, count = left < panels * PANEL ? left : panels * PANEL;
   for (int m = 0; m < n; m++)
-    row_finish(r->task, r->linear, r->sums + m * ROW_CHANNELS, scale, r->group * p->s.out_c + panel * PANEL, count, r->places[m]);
+    row_finish(r->task, r->linear, r->sums + m * ROW_CHANNELS, scale, r->group * p->s.out_c + panel * PANEL,
+               count, r->places[m]);
 }
 
 static void run(const mx_task *t, int part, int parts) {
@@ -168,14 +183,19 @@ static void run(const mx_task *t, int part, int parts) {
   r.places = (mx_place *)(void *)(r.sums + p.rows * ROW_CHANNELS);
   memset(r.gathered, 0, gathered_bytes(&p));
   int64_t lo = 0, hi = mx_geometry_pixels(&p.s), panel_lo = 0, panel_hi = p.panels;
-  if (hi < 4 * TILE_ROWS * parts && p.panels >= 2 * parts) mx_share_units(panel_hi, 4, part, parts, &panel_lo, &panel_hi);
-  else mx_share_units(hi, TILE_ROWS, part, parts, &lo, &hi);
+  if (hi < 4 * TILE_ROWS * parts && p.panels >= 2 * parts)
+    mx_share_units(panel_hi, 4, part, parts, &panel_lo, &panel_hi);
+  else
+    mx_share_units(hi, TILE_ROWS, part, parts, &lo, &hi);
   for (r.group = 0; r.group < p.s.groups && panel_lo < panel_hi; r.group++) {
     r.packed = packed_group(&p, t->packed, r.group);
     for (int64_t pixel = lo; pixel < hi; pixel += p.rows) {
       const int n = hi - pixel < p.rows ? (int)(hi - pixel) : p.rows;
-      for (int m = 0; m < n; m++) gather_pixel(&r, pixel + m, r.gathered + (int64_t)m * p.depth), r.places[m] = pixel_place(&r, pixel + m);
-      for (int64_t q = panel_lo; q < panel_hi; q += 4) run_panels(&r, (int)q, (int)(panel_hi - q < 4 ? panel_hi - q : 4), n);
+      for (int m = 0; m < n; m++)
+        gather_pixel(&r, pixel + m, r.gathered + (int64_t)m * p.depth),
+            r.places[m] = pixel_place(&r, pixel + m);
+      for (int64_t q = panel_lo; q < panel_hi; q += 4)
+        run_panels(&r, (int)q, (int)(panel_hi - q < 4 ? panel_hi - q : 4), n);
     }
   }
 }

@@ -13,7 +13,9 @@ typedef struct dw_plan {
 } dw_plan;
 
 static dw_plan plan_of(const mx_task *t) {
-  dw_plan p = {.s = mx_geometry_of(t, 2), .wide_in = t->in[0].dtype == MACCEL_S16, .wide_weights = t->cst_info[0].dtype == MACCEL_S16,
+  dw_plan p = {.s = mx_geometry_of(t, 2),
+               .wide_in = t->in[0].dtype == MACCEL_S16,
+               .wide_weights = t->cst_info[0].dtype == MACCEL_S16,
                .channels = t->out[0].dims[3]};
   p.blocks = (p.channels + 15) / 16;
   p.taps = p.s.kh * p.s.kw;
@@ -64,23 +66,30 @@ static size_t scratch_bytes(const mx_task *t) {
 }
 
 static inline __m256i load16(const uint8_t *p, int wide) {
-  return wide ? _mm256_loadu_si256((const __m256i *)p) : _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
+  return wide ? _mm256_loadu_si256((const __m256i *)p)
+              : _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
 }
 
 /* Reads up to 15 elements behind the last channel; they meet zero weights. */
-MX_INLINE void dw_block(const uint8_t *const *taps, int pairs, int64_t offset, int wide, const int16_t *w, const int32_t *bias, int32_t *sums) {
+MX_INLINE void dw_block(const uint8_t *const *taps, int pairs, int64_t offset, int wide, const int16_t *w,
+                        const int32_t *bias, int32_t *sums) {
   __m256i lo = _mm256_setzero_si256(), hi = lo;
   for (int k = 0; k < pairs; k++, w += 32) {
     const __m256i a = load16(taps[2 * k] + offset, wide), b = load16(taps[2 * k + 1] + offset, wide);
-    lo = _mm256_add_epi32(lo, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_loadu_si256((const __m256i *)w)));
-    hi = _mm256_add_epi32(hi, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_loadu_si256((const __m256i *)(w + 16))));
+    lo = _mm256_add_epi32(
+        lo, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_loadu_si256((const __m256i *)w)));
+    hi = _mm256_add_epi32(
+        hi, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_loadu_si256((const __m256i *)(w + 16))));
   }
-  const __m256i first = _mm256_permute2x128_si256(lo, hi, 0x20), second = _mm256_permute2x128_si256(lo, hi, 0x31);
+  const __m256i first = _mm256_permute2x128_si256(lo, hi, 0x20),
+                second = _mm256_permute2x128_si256(lo, hi, 0x31);
   _mm256_storeu_si256((__m256i *)sums, _mm256_add_epi32(first, _mm256_loadu_si256((const __m256i *)bias)));
-  _mm256_storeu_si256((__m256i *)(sums + 8), _mm256_add_epi32(second, _mm256_loadu_si256((const __m256i *)(bias + 8))));
+  _mm256_storeu_si256((__m256i *)(sums + 8),
+                      _mm256_add_epi32(second, _mm256_loadu_si256((const __m256i *)(bias + 8))));
 }
 
-static void tap_addresses(const mx_task *t, const dw_plan *p, int image, int oy, int ox, const uint8_t *zero, const uint8_t **taps) {
+static void tap_addresses(const mx_task *t, const dw_plan *p, int image, int oy, int ox, const uint8_t *zero,
+                          const uint8_t **taps) {
   const mx_geometry *s = &p->s;
   const uint8_t *data = t->in[0].data + image * s->in_n;
   for (int ky = 0; ky < s->kh; ky++)
@@ -91,7 +100,8 @@ static void tap_addresses(const mx_task *t, const dw_plan *p, int image, int oy,
   if (p->taps % 2) *taps = zero;
 }
 
-static void run_pixel(const mx_task *t, const dw_plan *p, int linear, const uint8_t *const *taps, mx_place place) {
+static void run_pixel(const mx_task *t, const dw_plan *p, int linear, const uint8_t *const *taps,
+                      mx_place place) {
   const uint8_t *base = packed_base(t->packed);
   const int32_t *bias = (const int32_t *)(const void *)base;
   const float *scale = (const float *)(const void *)(base + p->scale_bytes);
@@ -101,8 +111,10 @@ static void run_pixel(const mx_task *t, const dw_plan *p, int linear, const uint
     int32_t sums[ROW_CHANNELS];
     for (int k = 0; k < n; k += 16) {
       const int16_t *w = weights + (int64_t)((c + k) / 16) * p->pairs * 32;
-      if (p->wide_in) dw_block(taps, p->pairs, 2 * (int64_t)(c + k), 1, w, bias + c + k, sums + k);
-      else dw_block(taps, p->pairs, c + k, 0, w, bias + c + k, sums + k);
+      if (p->wide_in)
+        dw_block(taps, p->pairs, 2 * (int64_t)(c + k), 1, w, bias + c + k, sums + k);
+      else
+        dw_block(taps, p->pairs, c + k, 0, w, bias + c + k, sums + k);
     }
     row_finish(t, linear, sums, scale + c, c, n, place);
   }
@@ -115,7 +127,8 @@ static void run(const mx_task *t, int part, int parts) {
   const uint8_t **taps = (const uint8_t **)(void *)(zero + zero_bytes(&p));
   if (p.wide_in)
     for (size_t k = 0; k < zero_bytes(&p) / 2; k++) ((int16_t *)(void *)zero)[k] = (int16_t)t->in[0].zero;
-  else memset(zero, t->in[0].zero, zero_bytes(&p));
+  else
+    memset(zero, t->in[0].zero, zero_bytes(&p));
   int64_t lo, hi;
   mx_share_units((int64_t)p.s.batch * p.s.out_h, 1, part, parts, &lo, &hi);
   for (int64_t row = lo; row < hi; row++) {

@@ -1,9 +1,9 @@
 /* table.c - the avx2 kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
 #define MX_GENERIC_ISA "avx2"
+#include "table.h"
 #include "../generic/generic.h"
 #include "../vector/eltwise.h"
 #include "../vector/transfer.h"
-#include "table.h"
 
 const mx_kernel *const *mx_kernels_avx2(int op) {
   static const mx_kernel *const conv[] = {&mx_conv_s16_avx2, &mx_generic_conv, NULL};

@@ -26,7 +26,9 @@ static conv_layout conv_layout_of(const mx_geometry *s) {
 }
 
 /* The executor's memory may start anywhere: the first multiple of 64 in it. */
-static uint8_t *conv_packed_base(void *packed) { return (uint8_t *)(((uintptr_t)packed + 63) & ~(uintptr_t)63); }
+static uint8_t *conv_packed_base(void *packed) {
+  return (uint8_t *)(((uintptr_t)packed + 63) & ~(uintptr_t)63);
+}
 
 static int conv_panel_blocks(const conv_layout *l, int panel) {
   const int left = l->blocks - 4 * panel;
@@ -50,7 +52,8 @@ static int conv_column(int panel, int blocks, int position, int natural) {
   return 64 * panel + (natural ? position : tile_column(blocks, position));
 }
 
-static void conv_pack_panel(const mx_task *t, const mx_geometry *s, const conv_layout *l, conv_group to, int group, int panel, int natural) {
+static void conv_pack_panel(const mx_task *t, const mx_geometry *s, const conv_layout *l, conv_group to,
+                            int group, int panel, int natural) {
   const int8_t *w = (const int8_t *)t->cst[0];
   const int blocks = conv_panel_blocks(l, panel);
   int8_t *out = to.weights + panel * l->panel_bytes;

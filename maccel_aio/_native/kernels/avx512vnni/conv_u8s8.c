@@ -40,8 +40,10 @@ typedef struct conv_run {
 /* Sums that leave as u8 by scale, rounding, zero and clamp alone, with or without a u8 residual. */
 static int is_fast(const mx_task *t) {
   const mxp_insn *n = t->insn;
-  const int residual_ok = n->in[1] == MXP_NONE || (t->in[1].dtype == MACCEL_U8 && t->in[1].stride[3] == 1 && !t->in[1].channel_scale);
-  return n->op == MX_OP_CONV && t->out[0].dtype == MACCEL_U8 && n->out[1] == MXP_NONE && n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && residual_ok;
+  const int residual_ok = n->in[1] == MXP_NONE ||
+                          (t->in[1].dtype == MACCEL_U8 && t->in[1].stride[3] == 1 && !t->in[1].channel_scale);
+  return n->op == MX_OP_CONV && t->out[0].dtype == MACCEL_U8 && n->out[1] == MXP_NONE &&
+         n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && residual_ok;
 }
 
 static int accepts(const mx_task *t) {
@@ -96,20 +98,31 @@ static tile panel_tile(const conv_run *r, int panel, int *blocks, int *mode) {
   const int column = 64 * panel, left = r->s.out_c - column;
   *blocks = conv_panel_blocks(&r->layout, panel);
   const int wide = 16 * *blocks;
-  const int padded = r->s.groups == 1 && (t->out[0].flags & MX_TENSOR_PAD_CHANNELS) && column + wide <= t->out[0].stride[2];
-  tile x = {.weights = r->packed.weights + panel * r->layout.panel_bytes, .bias = r->packed.bias + column, .scale = r->packed.scale + column,
-            .k4 = r->layout.k4, .taps = r->s.taps, .tap_offset = r->mem.tap_offset, .list_step = LIST_STEP, .column = column,
-            .zero = t->out[0].zero, .low = n->i[12], .high = n->i[13]};
+  const int padded =
+      r->s.groups == 1 && (t->out[0].flags & MX_TENSOR_PAD_CHANNELS) && column + wide <= t->out[0].stride[2];
+  tile x = {.weights = r->packed.weights + panel * r->layout.panel_bytes,
+            .bias = r->packed.bias + column,
+            .scale = r->packed.scale + column,
+            .k4 = r->layout.k4,
+            .taps = r->s.taps,
+            .tap_offset = r->mem.tap_offset,
+            .list_step = LIST_STEP,
+            .column = column,
+            .zero = t->out[0].zero,
+            .low = n->i[12],
+            .high = n->i[13]};
   x.whole = left >= wide || padded;
   x.mask = left >= 64 ? ~(__mmask64)0 : (((__mmask64)1 << left) - 1);
   *mode = r->mode;
-  if (r->mode == TILE_SATURATE && !(x.whole && x.zero == 0 && x.low == 0 && x.high == 255)) *mode = TILE_CLAMP;
+  if (r->mode == TILE_SATURATE && !(x.whole && x.zero == 0 && x.low == 0 && x.high == 255))
+    *mode = TILE_CLAMP;
   if (r->mode == TILE_RESIDUAL) x.res_zero = t->in[1].zero, x.res_scale = n->f[2];
   return x;
 }
 
 /* CONVDYN: the scale of the pixel and the float bias come in between. */
-static void finish_dynamic(const conv_run *r, const int32_t *sums, const float *scale, float row_scale, int c0, int n, mx_place place) {
+static void finish_dynamic(const conv_run *r, const int32_t *sums, const float *scale, float row_scale,
+                           int c0, int n, mx_place place) {
   const mx_task *t = r->task;
   const float *bias = t->cst[5] ? (const float *)t->cst[5] + c0 : NULL;
   float v[ROW_CHANNELS];
@@ -125,17 +138,22 @@ static void finish_dynamic(const conv_run *r, const int32_t *sums, const float *
 
 /* Sums of n listed pixels -> outputs. */
 static void finish_sums(const conv_run *r, int panel, int64_t n) {
-  const int left = r->s.out_c - 64 * panel, count = left < 64 ? left : 64, c0 = r->group * r->s.out_c + 64 * panel;
+  const int left = r->s.out_c - 64 * panel, count = left < 64 ? left : 64,
+            c0 = r->group * r->s.out_c + 64 * panel;
   const int step = 16 * conv_panel_blocks(&r->layout, panel);
   const float *scale = r->packed.scale + 64 * panel;
   for (int64_t m = 0; m < n; m++) {
     const int32_t *sums = r->mem.sums + m * step;
-    if (r->task->insn->op == MX_OP_CONVDYN) finish_dynamic(r, sums, scale, r->mem.row_scales[m], c0, count, r->mem.places[m]);
-    else row_finish(r->task, r->linear, sums, scale, c0, count, r->mem.places[m]);
+    if (r->task->insn->op == MX_OP_CONVDYN)
+      finish_dynamic(r, sums, scale, r->mem.row_scales[m], c0, count, r->mem.places[m]);
+    else
+      row_finish(r->task, r->linear, sums, scale, c0, count, r->mem.places[m]);
   }
 }
 
-static int64_t pixel_offset(const conv_run *r, const mx_view *v, int64_t p) { return mx_pixel_at(&r->s, v, p) - v->data; }
+static int64_t pixel_offset(const conv_run *r, const mx_view *v, int64_t p) {
+  return mx_pixel_at(&r->s, v, p) - v->data;
+}
 
 /* Where the results of pixel p go becomes entry `at` of the list. */
 static void list_outputs(const conv_run *r, int64_t p, int at) {
@@ -150,7 +168,8 @@ static void list_outputs(const conv_run *r, int64_t p, int at) {
   place->out0 = pixel_offset(r, &t->out[0], p);
   place->out1 = t->insn->out[1] != MXP_NONE ? pixel_offset(r, &t->out[1], p) : 0;
   place->res = residual ? pixel_offset(r, &t->in[1], p) : 0;
-  if (t->insn->op == MX_OP_CONVDYN) memcpy(&r->mem.row_scales[at], mx_pixel_at(&r->s, &t->in[2], p), sizeof(float));
+  if (t->insn->op == MX_OP_CONVDYN)
+    memcpy(&r->mem.row_scales[at], mx_pixel_at(&r->s, &t->in[2], p), sizeof(float));
 }
 
 static void list_panel(const conv_run *r, int panel, int n) {
@@ -166,7 +185,8 @@ static void list_panel(const conv_run *r, int panel, int n) {
 /* The windows of pixel p become entry `at` of the list. */
 static void list_add(const conv_run *r, int64_t p, int at) {
   const mx_geometry *s = &r->s;
-  const int row = (int)(p / s->out_w), x = (int)(p % s->out_w) * s->sw - s->pl, y = row % s->out_h * s->sh - s->pt;
+  const int row = (int)(p / s->out_w), x = (int)(p % s->out_w) * s->sw - s->pl,
+            y = row % s->out_h * s->sh - s->pt;
   const uint8_t *image = r->in + row / s->out_h * s->in_n;
   const uint8_t **to = r->mem.rows + at;
   list_outputs(r, p, at);
@@ -175,12 +195,14 @@ static void list_add(const conv_run *r, int64_t p, int at) {
     const uint8_t *line = image + iy * s->in_row;
     if (s->segment) {
       *to = r->zero_row;
-      if (inside && x >= 0 && x + s->kw <= s->in_w) *to = line + x * s->in_px;
+      if (inside && x >= 0 && x + s->kw <= s->in_w)
+        *to = line + x * s->in_px;
       else if (inside) {
         uint8_t *copy = r->mem.windows + ((int64_t)at * s->taps + ky) * WINDOW_BYTES;
         memset(copy, r->task->in[0].zero, WINDOW_BYTES);
         for (int kx = 0; kx < s->kw; kx++)
-          if (x + kx >= 0 && x + kx < s->in_w) memcpy(copy + kx * s->in_px, line + (x + kx) * s->in_px, (size_t)s->in_c);
+          if (x + kx >= 0 && x + kx < s->in_w)
+            memcpy(copy + kx * s->in_px, line + (x + kx) * s->in_px, (size_t)s->in_c);
         *to = copy;
       }
       to += LIST_STEP;
@@ -220,7 +242,8 @@ static int64_t direct_panel(const conv_run *r, int panel, int64_t p, int64_t n) 
   x.a = r->in + row / s->out_h * s->in_n + iy * s->in_row + ix * s->in_px, x.a_step = s->sw * s->in_px;
   if (mode != TILE_SUMS) {
     x.out = mx_pixel_at(s, &t->out[0], p) + r->group * s->out_c + x.column, x.out_step = t->out[0].stride[2];
-    if (mode == TILE_RESIDUAL) x.res = mx_pixel_at(s, &t->in[1], p) + r->group * s->out_c + x.column, x.res_step = t->in[1].stride[2];
+    if (mode == TILE_RESIDUAL)
+      x.res = mx_pixel_at(s, &t->in[1], p) + r->group * s->out_c + x.column, x.res_step = t->in[1].stride[2];
     tile_direct(blocks, rows, mode, &x, tiles);
     return tiles * rows;
   }
@@ -251,7 +274,8 @@ static conv_span span_at(const conv_run *r, int64_t p, int64_t end) {
   x.direct = p > first + r->interior_lo ? p : first + r->interior_lo;
   x.direct_end = x.end < first + r->interior_hi ? x.end : first + r->interior_hi;
   if (!inside || x.direct >= x.direct_end) x.direct = x.direct_end = p;
-  if (!s->flat) x.direct_end -= (x.direct_end - x.direct) % 8; /* a multiple of every usual tile: no remainder per row */
+  if (!s->flat)
+    x.direct_end -= (x.direct_end - x.direct) % 8; /* a multiple of every usual tile: no remainder per row */
   return x;
 }
 
@@ -322,8 +346,10 @@ static void run(const mx_task *t, int part, int parts) {
     r.mem.tap_offset[k] = ky * r.s.dh * r.s.in_row + kx * r.s.dw * r.s.in_px;
   }
   int64_t lo = 0, hi = mx_geometry_pixels(&r.s), panel_lo = 0, panel_hi = r.layout.panels;
-  if (hi < 64 * parts && r.layout.panels >= 2 * parts) mx_share_units(panel_hi, 1, part, parts, &panel_lo, &panel_hi);
-  else mx_share_units(hi, 8, part, parts, &lo, &hi);
+  if (hi < 64 * parts && r.layout.panels >= 2 * parts)
+    mx_share_units(panel_hi, 1, part, parts, &panel_lo, &panel_hi);
+  else
+    mx_share_units(hi, 8, part, parts, &lo, &hi);
   r.panel_lo = (int)panel_lo, r.panel_hi = (int)panel_hi;
   for (r.group = 0; r.group < r.s.groups; r.group++) {
     r.in = t->in[0].data + (int64_t)r.group * r.s.in_c;
@@ -332,4 +358,5 @@ static void run(const mx_task *t, int part, int parts) {
   }
 }
 
-const mx_kernel mx_conv_u8s8_avx512vnni = {"u8s8-conv-4x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};
+const mx_kernel mx_conv_u8s8_avx512vnni = {
+    "u8s8-conv-4x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};

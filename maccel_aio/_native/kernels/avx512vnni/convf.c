@@ -2,4 +2,5 @@
 #include "../vector/convf.h"
 #include "table.h"
 
-const mx_kernel mx_convf_avx512vnni = {"f32-convf-tile-avx512vnni", convf_accepts, NULL, NULL, convf_scratch_bytes, convf_run_part};
+const mx_kernel mx_convf_avx512vnni = {"f32-convf-tile-avx512vnni", convf_accepts, NULL, NULL,
+                                       convf_scratch_bytes,         convf_run_part};

@@ -36,15 +36,20 @@ typedef struct dw_tile {
 enum dw_mode { DW_SATURATE, DW_CLAMP, DW_SUMS };
 
 MX_INLINE void dw_dot(int wide, __m512i *acc, __m512i a, __m512i w) {
-  if (wide) __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(*acc) : "v"(a), "v"(w));
-  else __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(a), "v"(w));
+  if (wide)
+    __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(*acc) : "v"(a), "v"(w));
+  else
+    __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(a), "v"(w));
 }
 
 /* ---- interleaving. rows[b] + x * step[b] is the pixel of row b; rows that do not exist have step 0. */
 
-MX_INLINE void dw_interleave_bytes(uint8_t *to, const uint8_t *const rows[4], const int64_t step[4], int64_t x) {
-  const __m512i r0 = _mm512_loadu_si512(rows[0] + x * step[0]), r1 = _mm512_loadu_si512(rows[1] + x * step[1]);
-  const __m512i r2 = _mm512_loadu_si512(rows[2] + x * step[2]), r3 = _mm512_loadu_si512(rows[3] + x * step[3]);
+MX_INLINE void dw_interleave_bytes(uint8_t *to, const uint8_t *const rows[4], const int64_t step[4],
+                                   int64_t x) {
+  const __m512i r0 = _mm512_loadu_si512(rows[0] + x * step[0]),
+                r1 = _mm512_loadu_si512(rows[1] + x * step[1]);
+  const __m512i r2 = _mm512_loadu_si512(rows[2] + x * step[2]),
+                r3 = _mm512_loadu_si512(rows[3] + x * step[3]);
   const __m512i a = _mm512_unpacklo_epi8(r0, r1), b = _mm512_unpackhi_epi8(r0, r1);
   const __m512i c = _mm512_unpacklo_epi8(r2, r3), d = _mm512_unpackhi_epi8(r2, r3);
   _mm512_store_si512(to, _mm512_unpacklo_epi16(a, c));
@@ -53,8 +58,10 @@ MX_INLINE void dw_interleave_bytes(uint8_t *to, const uint8_t *const rows[4], co
   _mm512_store_si512(to + 192, _mm512_unpackhi_epi16(b, d));
 }
 
-MX_INLINE void dw_interleave_words(uint8_t *to, const uint8_t *const rows[2], const int64_t step[2], int64_t x) {
-  const __m512i r0 = _mm512_loadu_si512(rows[0] + x * step[0]), r1 = _mm512_loadu_si512(rows[1] + x * step[1]);
+MX_INLINE void dw_interleave_words(uint8_t *to, const uint8_t *const rows[2], const int64_t step[2],
+                                   int64_t x) {
+  const __m512i r0 = _mm512_loadu_si512(rows[0] + x * step[0]),
+                r1 = _mm512_loadu_si512(rows[1] + x * step[1]);
   const __m512i none = _mm512_setzero_si512();
   const __m512i a = _mm512_unpacklo_epi8(r0, none), b = _mm512_unpackhi_epi8(r0, none);
   const __m512i c = _mm512_unpacklo_epi8(r1, none), d = _mm512_unpackhi_epi8(r1, none);
@@ -65,27 +72,27 @@ MX_INLINE void dw_interleave_words(uint8_t *to, const uint8_t *const rows[2], co
 }
 
 /* ---- sums of DW_COLUMNS outputs for vector j. stride 0: the steps are run-time values. */
-MX_INLINE void dw_sums(int kw, int groups, int stride, int wide, __m512i acc[DW_COLUMNS], const dw_tile *t, const uint8_t *columns, int j) {
+MX_INLINE void dw_sums(int kw, int groups, int stride, int wide, __m512i acc[DW_COLUMNS], const dw_tile *t,
+                       const uint8_t *columns, int j) {
   __m512i w[16];
   const int8_t *weights = t->weights + (int64_t)j * groups * kw * 64;
   const __m512i start = _mm512_loadu_si512(t->bias + 16 * j);
   _Pragma("GCC unroll 16") for (int k = 0; k < groups * kw; k++) w[k] = _mm512_loadu_si512(weights + 64 * k);
   MX_UNROLL for (int x = 0; x < DW_COLUMNS; x++) acc[x] = start;
   if (stride == 0) {
-    MX_UNROLL for (int x = 0; x < DW_COLUMNS; x++)
-      MX_UNROLL for (int kx = 0; kx < kw; kx++)
+    MX_UNROLL for (int x = 0; x < DW_COLUMNS; x++) MX_UNROLL for (int kx = 0; kx < kw; kx++)
         MX_UNROLL for (int g = 0; g < groups; g++) {
-          const uint8_t *column = columns + ((int64_t)(x * t->sw + kx * t->dw) * groups + g) * 256;
-          dw_dot(wide, &acc[x], _mm512_load_si512(column + 64 * j), w[g * kw + kx]);
-        }
+      const uint8_t *column = columns + ((int64_t)(x * t->sw + kx * t->dw) * groups + g) * 256;
+      dw_dot(wide, &acc[x], _mm512_load_si512(column + 64 * j), w[g * kw + kx]);
+    }
     return;
   }
   _Pragma("GCC unroll 16") for (int c = 0; c < (DW_COLUMNS - 1) * stride + kw; c++)
-    MX_UNROLL for (int g = 0; g < groups; g++) {
-      const __m512i a = _mm512_load_si512(columns + ((int64_t)c * groups + g) * 256 + 64 * j);
-      MX_UNROLL for (int x = 0; x < DW_COLUMNS; x++)
-        if (c - x * stride >= 0 && c - x * stride < kw) dw_dot(wide, &acc[x], a, w[g * kw + c - x * stride]);
-    }
+      MX_UNROLL for (int g = 0; g < groups; g++) {
+    const __m512i a = _mm512_load_si512(columns + ((int64_t)c * groups + g) * 256 + 64 * j);
+    MX_UNROLL for (int x = 0; x < DW_COLUMNS; x++) if (c - x * stride >= 0 && c - x * stride < kw)
+        dw_dot(wide, &acc[x], a, w[g * kw + c - x * stride]);
+  }
 }
 
 MX_INLINE void dw_store_sums(int32_t *to, const __m512i z[4]) {
@@ -99,8 +106,8 @@ MX_INLINE void dw_store_sums(int32_t *to, const __m512i z[4]) {
 
 MX_INLINE __m512i dw_requantise(int mode, const __m512i z[4], const dw_tile *t) {
   __m512i q[4];
-  MX_UNROLL for (int j = 0; j < 4; j++)
-    q[j] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(z[j]), _mm512_loadu_ps(t->scale + 16 * j)));
+  MX_UNROLL for (int j = 0; j < 4; j++) q[j] =
+      _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(z[j]), _mm512_loadu_ps(t->scale + 16 * j)));
   __m512i x = _mm512_packs_epi32(q[0], q[1]), y = _mm512_packs_epi32(q[2], q[3]);
   if (mode == DW_SATURATE) return _mm512_packus_epi16(x, y);
   const __m512i zero = _mm512_set1_epi16((short)t->zero);
@@ -109,8 +116,10 @@ MX_INLINE __m512i dw_requantise(int mode, const __m512i z[4], const dw_tile *t) 
 }
 
 MX_INLINE void dw_store(uint8_t *to, __m512i v, __mmask64 mask) {
-  if (mask == ~(__mmask64)0) _mm512_storeu_si512(to, v);
-  else _mm512_mask_storeu_epi8(to, mask, v);
+  if (mask == ~(__mmask64)0)
+    _mm512_storeu_si512(to, v);
+  else
+    _mm512_mask_storeu_epi8(to, mask, v);
 }
 
 MX_INLINE void dw_run(int kw, int groups, int stride, int wide, int mode, const dw_tile *t) {
@@ -124,28 +133,31 @@ MX_INLINE void dw_run(int kw, int groups, int stride, int wide, int mode, const 
     MX_UNROLL for (int k = 0; k < DW_COLUMNS; k++) {
       const __m512i z[4] = {acc[0][k], acc[1][k], acc[2][k], acc[3][k]};
       if (k >= left) break;
-      if (mode == DW_SUMS) dw_store_sums(t->sums + (int64_t)(x + k) * DW_CHANNELS, z);
-      else dw_store(out, dw_requantise(mode, z, t), t->mask), out += t->out_px;
+      if (mode == DW_SUMS)
+        dw_store_sums(t->sums + (int64_t)(x + k) * DW_CHANNELS, z);
+      else
+        dw_store(out, dw_requantise(mode, z, t), t->mask), out += t->out_px;
     }
   }
 }
 
 typedef void (*dw_fn)(const dw_tile *t);
 
-#define DW_INSTANCE(kw, groups, stride, wide, mode)                                                                 \
+#define DW_INSTANCE(kw, groups, stride, wide, mode)                                                         \
   static __attribute__((noinline)) void dw_##kw##_##groups##_##stride##_##wide##_##mode(const dw_tile *t) { \
-    dw_run(kw, groups, stride, wide, mode, t);                                                                      \
+    dw_run(kw, groups, stride, wide, mode, t);                                                              \
   }
-#define DW_INSTANCES(kw, groups, stride, wide)             \
-  DW_INSTANCE(kw, groups, stride, wide, DW_SATURATE)       \
-  DW_INSTANCE(kw, groups, stride, wide, DW_CLAMP)          \
+#define DW_INSTANCES(kw, groups, stride, wide)       \
+  DW_INSTANCE(kw, groups, stride, wide, DW_SATURATE) \
+  DW_INSTANCE(kw, groups, stride, wide, DW_CLAMP)    \
   DW_INSTANCE(kw, groups, stride, wide, DW_SUMS)
-#define DW_ROW(kw, groups, stride, wide)                                                                       \
-  {                                                                                                            \
-    kw, groups, stride, wide, {                                                                                \
-      dw_##kw##_##groups##_##stride##_##wide##_DW_SATURATE, dw_##kw##_##groups##_##stride##_##wide##_DW_CLAMP, \
-          dw_##kw##_##groups##_##stride##_##wide##_DW_SUMS                                                     \
-    }                                                                                                          \
+#define DW_ROW(kw, groups, stride, wide)                     \
+  {                                                          \
+    kw, groups, stride, wide, {                              \
+      dw_##kw##_##groups##_##stride##_##wide##_DW_SATURATE,  \
+          dw_##kw##_##groups##_##stride##_##wide##_DW_CLAMP, \
+          dw_##kw##_##groups##_##stride##_##wide##_DW_SUMS   \
+    }                                                        \
   }
 
 DW_INSTANCES(3, 1, 1, 0)
@@ -166,7 +178,9 @@ typedef struct dw_shape {
 } dw_shape;
 
 /* The first row that is large enough serves a window; the surplus taps have zero weights. */
-static const dw_shape dw_shapes[] = {DW_ROW(3, 1, 1, 0), DW_ROW(3, 1, 2, 0), DW_ROW(3, 1, 0, 0), DW_ROW(5, 2, 1, 0), DW_ROW(5, 2, 2, 0), DW_ROW(5, 2, 0, 0),
-                                     DW_ROW(7, 2, 1, 0), DW_ROW(3, 2, 1, 1), DW_ROW(3, 2, 2, 1), DW_ROW(5, 3, 1, 1), DW_ROW(5, 3, 2, 1)};
+static const dw_shape dw_shapes[] = {DW_ROW(3, 1, 1, 0), DW_ROW(3, 1, 2, 0), DW_ROW(3, 1, 0, 0),
+                                     DW_ROW(5, 2, 1, 0), DW_ROW(5, 2, 2, 0), DW_ROW(5, 2, 0, 0),
+                                     DW_ROW(7, 2, 1, 0), DW_ROW(3, 2, 1, 1), DW_ROW(3, 2, 2, 1),
+                                     DW_ROW(5, 3, 1, 1), DW_ROW(5, 3, 2, 1)};
 
 #endif

@@ -53,7 +53,8 @@ static int block_channel(const dw_plan *p, int block) {
 
 static int accepts(const mx_task *t) {
   const int dtype = t->cst_info[0].dtype;
-  if (t->in[0].dtype != MACCEL_U8 || (dtype != MACCEL_S8 && dtype != MACCEL_S16) || t->in[0].rank != 4) return 0;
+  if (t->in[0].dtype != MACCEL_U8 || (dtype != MACCEL_S8 && dtype != MACCEL_S16) || t->in[0].rank != 4)
+    return 0;
   return plan_of(t).shape != NULL;
 }
 
@@ -65,12 +66,15 @@ static int weight_at(const mx_task *t, const dw_plan *p, int ky, int kx, int cha
   return p->depth == 2 ? ((const int16_t *)t->cst[0])[at] : ((const int8_t *)t->cst[0])[at];
 }
 
-static void pack_vector(const mx_task *t, const dw_plan *p, uint8_t *to, int row, int group, int kx, int c0, int j) {
+static void pack_vector(const mx_task *t, const dw_plan *p, uint8_t *to, int row, int group, int kx, int c0,
+                        int j) {
   for (int e = 0; e < 16; e++)
     for (int b = 0; b < p->depth; b++) {
       const int w = weight_at(t, p, group * p->depth + b - row * p->s.sh, kx, c0 + dw_channel(j, e));
-      if (p->depth == 2) memcpy(to + 4 * e + 2 * b, &(int16_t){(int16_t)w}, 2);
-      else to[4 * e + b] = (uint8_t)w;
+      if (p->depth == 2)
+        memcpy(to + 4 * e + 2 * b, &(int16_t){(int16_t)w}, 2);
+      else
+        to[4 * e + b] = (uint8_t)w;
     }
 }
 
@@ -133,7 +137,8 @@ static void unit_rows(dw_unit *u) {
   const mx_geometry *s = &u->plan->s;
   const int total = u->plan->shape->groups * u->plan->depth;
   for (int b = 0; b < total; b++) {
-    const int y = u->row * s->sh - s->pt + b * s->dh, used = b < (u->rows - 1) * s->sh + s->kh && y >= 0 && y < s->in_h;
+    const int y = u->row * s->sh - s->pt + b * s->dh,
+              used = b < (u->rows - 1) * s->sh + s->kh && y >= 0 && y < s->in_h;
     u->source[b] = used ? u->task->in[0].data + u->image * s->in_n + y * s->in_row + u->channel : u->padding;
     u->step[b] = used ? s->in_px : 0;
   }
@@ -143,16 +148,20 @@ static void unit_rows(dw_unit *u) {
 static void unit_interleave(const dw_unit *u, int x0, int n) {
   const dw_plan *p = u->plan;
   const mx_geometry *s = &p->s;
-  const int groups = p->shape->groups, first = x0 * s->sw - s->pl, count = (n - 1) * s->sw + (p->shape->kw - 1) * s->dw + 1;
-  const __m512i zero = p->depth == 4 ? _mm512_set1_epi8((char)u->task->in[0].zero) : _mm512_set1_epi16((short)u->task->in[0].zero);
+  const int groups = p->shape->groups, first = x0 * s->sw - s->pl,
+            count = (n - 1) * s->sw + (p->shape->kw - 1) * s->dw + 1;
+  const __m512i zero = p->depth == 4 ? _mm512_set1_epi8((char)u->task->in[0].zero)
+                                     : _mm512_set1_epi16((short)u->task->in[0].zero);
   for (int g = 0; g < groups; g++) {
     uint8_t *to = u->columns + g * 256;
     for (int c = 0; c < count; c++, to += groups * 256) {
       const int x = first + c;
       if (x < 0 || x >= s->in_w)
         for (int j = 0; j < 4; j++) _mm512_store_si512(to + 64 * j, zero);
-      else if (p->depth == 4) dw_interleave_bytes(to, u->source + 4 * g, u->step + 4 * g, x);
-      else dw_interleave_words(to, u->source + 2 * g, u->step + 2 * g, x);
+      else if (p->depth == 4)
+        dw_interleave_bytes(to, u->source + 4 * g, u->step + 4 * g, x);
+      else
+        dw_interleave_words(to, u->source + 2 * g, u->step + 2 * g, x);
     }
   }
 }
@@ -160,17 +169,29 @@ static void unit_interleave(const dw_unit *u, int x0, int n) {
 static void unit_finish(const dw_unit *u, int row, int x0, int n) {
   const float *scale = (const float *)(const void *)(u->packed + 512);
   for (int x = 0; x < n; x++)
-    row_finish(u->task, u->linear, u->sums + (int64_t)x * DW_CHANNELS, scale, u->channel, u->count, mx_place_at(u->task, u->image, row, x0 + x, 0));
+    row_finish(u->task, u->linear, u->sums + (int64_t)x * DW_CHANNELS, scale, u->channel, u->count,
+               mx_place_at(u->task, u->image, row, x0 + x, 0));
 }
 
 static void unit_row(const dw_unit *u, int r, int x0, int n) {
   const dw_plan *p = u->plan;
   const mx_view *o = &u->task->out[0];
-  uint8_t *out = o->data + u->image * o->stride[0] + (u->row + r) * o->stride[1] + x0 * o->stride[2] + u->channel;
-  const dw_tile t = {.columns = u->columns, .weights = (const int8_t *)u->packed + HEAD_BYTES + r * p->row_bytes, .bias = (const int32_t *)(const void *)u->packed,
-                     .scale = (const float *)(const void *)(u->packed + 256), .sw = p->s.sw, .dw = p->s.dw, .out = out, .out_px = o->stride[2], .count = n,
-                     .mask = u->count >= DW_CHANNELS ? ~(__mmask64)0 : ((__mmask64)1 << u->count) - 1, .zero = o->zero, .low = u->task->insn->i[12],
-                     .high = u->task->insn->i[13], .sums = u->sums};
+  uint8_t *out =
+      o->data + u->image * o->stride[0] + (u->row + r) * o->stride[1] + x0 * o->stride[2] + u->channel;
+  const dw_tile t = {.columns = u->columns,
+                     .weights = (const int8_t *)u->packed + HEAD_BYTES + r * p->row_bytes,
+                     .bias = (const int32_t *)(const void *)u->packed,
+                     .scale = (const float *)(const void *)(u->packed + 256),
+                     .sw = p->s.sw,
+                     .dw = p->s.dw,
+                     .out = out,
+                     .out_px = o->stride[2],
+                     .count = n,
+                     .mask = u->count >= DW_CHANNELS ? ~(__mmask64)0 : ((__mmask64)1 << u->count) - 1,
+                     .zero = o->zero,
+                     .low = u->task->insn->i[12],
+                     .high = u->task->insn->i[13],
+                     .sums = u->sums};
   p->shape->run[u->mode](&t);
   if (u->mode == DW_SUMS) unit_finish(u, u->row + r, x0, n);
 }
@@ -187,7 +208,8 @@ static void unit_run(dw_unit *u) {
 
 static int mode_of(const mx_task *t) {
   const mxp_insn *n = t->insn;
-  const int linear = t->out[0].dtype == MACCEL_U8 && n->out[1] == MXP_NONE && n->in[1] == MXP_NONE && n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && !t->cst[3];
+  const int linear = t->out[0].dtype == MACCEL_U8 && n->out[1] == MXP_NONE && n->in[1] == MXP_NONE &&
+                     n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && !t->cst[3];
   if (!linear) return DW_SUMS;
   return t->out[0].zero == 0 && n->i[12] == 0 && n->i[13] == 255 ? DW_SATURATE : DW_CLAMP;
 }
@@ -195,15 +217,21 @@ static int mode_of(const mx_task *t) {
 static void run(const mx_task *t, int part, int parts) {
   const dw_plan p = plan_of(t);
   const int bands = (p.s.out_h + p.rows - 1) / p.rows, strips = p.s.batch * bands;
-  const int by_block = p.s.out_h * p.s.out_w <= 1024; /* small images: weights are the larger stream, pass over them once */
-  dw_unit u = {.task = t, .plan = &p, .linear = row_is_linear(t), .mode = mode_of(t), .padding = (uint8_t *)t->scratch};
+  const int by_block =
+      p.s.out_h * p.s.out_w <= 1024; /* small images: weights are the larger stream, pass over them once */
+  dw_unit u = {.task = t,
+               .plan = &p,
+               .linear = row_is_linear(t),
+               .mode = mode_of(t),
+               .padding = (uint8_t *)t->scratch};
   u.columns = u.padding + 64;
   u.sums = (int32_t *)(void *)(u.columns + columns_bytes(&p));
   memset(u.padding, t->in[0].zero, 64);
   int64_t lo, hi;
   mx_share_units((int64_t)strips * p.blocks, 1, part, parts, &lo, &hi);
   for (int64_t k = lo; k < hi; k++) {
-    const int strip = (int)(by_block ? k % strips : k / p.blocks), block = (int)(by_block ? k / strips : k % p.blocks);
+    const int strip = (int)(by_block ? k % strips : k / p.blocks),
+              block = (int)(by_block ? k / strips : k % p.blocks);
     u.image = strip / bands, u.row = strip % bands * p.rows;
     u.rows = p.s.out_h - u.row < p.rows ? p.s.out_h - u.row : p.rows;
     u.channel = block_channel(&p, block);
@@ -213,4 +241,5 @@ static void run(const mx_task *t, int part, int parts) {
   }
 }
 
-const mx_kernel mx_dwconv_avx512vnni = {"u8-dwconv-4x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};
+const mx_kernel mx_dwconv_avx512vnni = {
+    "u8-dwconv-4x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};

@@ -1,9 +1,9 @@
 /* table.c - the avx512vnni kernels of each opcode, best first; the generic ones, compiled for this level, come last. */
 #define MX_GENERIC_ISA "avx512vnni"
+#include "table.h"
 #include "../generic/generic.h"
 #include "../vector/eltwise.h"
 #include "../vector/transfer.h"
-#include "table.h"
 
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx512vnni, NULL}; /* the others: avx2 */

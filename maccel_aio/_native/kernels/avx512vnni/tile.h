@@ -66,12 +66,12 @@ MX_INLINE __m512i tile_broadcast4(const uint8_t *p) {
 MX_INLINE void tile_start(int rows, int blocks, __m512i acc[8][4], const int32_t *bias) {
   __m512i start[4];
   MX_UNROLL for (int n = 0; n < blocks; n++) start[n] = _mm512_loadu_si512(bias + 16 * n);
-  MX_UNROLL for (int m = 0; m < rows; m++)
-    MX_UNROLL for (int n = 0; n < blocks; n++) acc[m][n] = start[n];
+  MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < blocks; n++) acc[m][n] = start[n];
 }
 
 /* One tap of a direct tile. Three base registers and two steps address up to eight rows. */
-MX_INLINE const int8_t *tile_direct_tap(int rows, int blocks, __m512i acc[8][4], const uint8_t *a, int64_t step, const int8_t *w, int k4) {
+MX_INLINE const int8_t *tile_direct_tap(int rows, int blocks, __m512i acc[8][4], const uint8_t *a,
+                                        int64_t step, const int8_t *w, int k4) {
   const uint8_t *p0 = a, *p1 = a + 3 * step, *p2 = a + 6 * step;
   int64_t step2 = 2 * step;
   __asm__ volatile("" : "+r"(p0), "+r"(p1), "+r"(p2), "+r"(step2));
@@ -88,7 +88,8 @@ MX_INLINE const int8_t *tile_direct_tap(int rows, int blocks, __m512i acc[8][4],
   return w;
 }
 
-MX_INLINE const int8_t *tile_list_tap(int rows, int blocks, __m512i acc[8][4], const uint8_t *const *list, const int8_t *w, int k4) {
+MX_INLINE const int8_t *tile_list_tap(int rows, int blocks, __m512i acc[8][4], const uint8_t *const *list,
+                                      const int8_t *w, int k4) {
   const uint8_t *p[8];
   MX_UNROLL for (int m = 0; m < rows; m++) p[m] = list[m];
   for (int64_t k = 0; k < 4 * (int64_t)k4; k += 4) {
@@ -106,75 +107,101 @@ MX_INLINE const int8_t *tile_list_tap(int rows, int blocks, __m512i acc[8][4], c
 /* ---- from sums to bytes. A "pack" is 64 bytes: one row of 3 or 4 blocks, two rows of 2, four rows of 1. */
 
 MX_INLINE __m512i tile_pack_order(int blocks, __m512i x) {
-  if (blocks == 1) return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+  if (blocks == 1)
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                                    x);
   if (blocks == 2) return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x);
-  if (blocks == 3) return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15), x);
+  if (blocks == 3)
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15),
+                                    x);
   return x;
 }
 
 /* The inverse: rows in memory order -> the lanes that packing works in. */
 MX_INLINE __m512i tile_unpack_order(int blocks, __m512i x) {
-  if (blocks == 1) return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+  if (blocks == 1)
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                                    x);
   if (blocks == 2) return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), x);
-  if (blocks == 3) return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 1, 2, 12, 3, 4, 5, 13, 6, 7, 8, 14, 9, 10, 11, 15), x);
+  if (blocks == 3)
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 1, 2, 12, 3, 4, 5, 13, 6, 7, 8, 14, 9, 10, 11, 15),
+                                    x);
   return x;
 }
 
 MX_INLINE int tile_rows_per_pack(int blocks) { return blocks >= 3 ? 1 : blocks == 2 ? 2 : 4; }
 
-MX_INLINE uint8_t *tile_out_row(int list, const tile *t, uint8_t *out, int m) { return list ? t->outs[m] + t->column : out + m * t->out_step; }
+MX_INLINE uint8_t *tile_out_row(int list, const tile *t, uint8_t *out, int m) {
+  return list ? t->outs[m] + t->column : out + m * t->out_step;
+}
 MX_INLINE const uint8_t *tile_res_row(int list, const tile *t, const uint8_t *res, int m) {
   return list ? t->ress[m] + t->column : res + m * t->res_step;
 }
 
 /* Residual bytes of the pack that starts at row m, in pack lanes. Reads up to 16 bytes behind the last column. */
-MX_INLINE __m512i tile_load_residual(int rows, int blocks, int list, const tile *t, const uint8_t *res, int m) {
+MX_INLINE __m512i tile_load_residual(int rows, int blocks, int list, const tile *t, const uint8_t *res,
+                                     int m) {
   if (blocks >= 3) return tile_unpack_order(blocks, _mm512_loadu_si512(tile_res_row(list, t, res, m)));
   const int last = rows - 1;
   if (blocks == 2) {
     const __m256i lo = _mm256_loadu_si256((const __m256i *)tile_res_row(list, t, res, m));
-    const __m256i hi = _mm256_loadu_si256((const __m256i *)tile_res_row(list, t, res, m + 1 < rows ? m + 1 : last));
+    const __m256i hi =
+        _mm256_loadu_si256((const __m256i *)tile_res_row(list, t, res, m + 1 < rows ? m + 1 : last));
     return tile_unpack_order(2, _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1));
   }
   __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m)));
-  x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 1 < rows ? m + 1 : last)), 1);
-  x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 2 < rows ? m + 2 : last)), 2);
-  x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 3 < rows ? m + 3 : last)), 3);
+  x = _mm512_inserti32x4(
+      x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 1 < rows ? m + 1 : last)), 1);
+  x = _mm512_inserti32x4(
+      x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 2 < rows ? m + 2 : last)), 2);
+  x = _mm512_inserti32x4(
+      x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 3 < rows ? m + 3 : last)), 3);
   return tile_unpack_order(1, x);
 }
 
 /* (float)(q - zero) * m for vector j of a pack */
 MX_INLINE __m512 tile_residual(__m512i pack, int j, const tile *t) {
-  const __m128i pick = _mm_setr_epi8((char)(4 * j), -1, -1, -1, (char)(4 * j + 1), -1, -1, -1, (char)(4 * j + 2), -1, -1, -1, (char)(4 * j + 3), -1, -1, -1);
+  const __m128i pick = _mm_setr_epi8((char)(4 * j), -1, -1, -1, (char)(4 * j + 1), -1, -1, -1,
+                                     (char)(4 * j + 2), -1, -1, -1, (char)(4 * j + 3), -1, -1, -1);
   const __m512i q = _mm512_shuffle_epi8(pack, _mm512_broadcast_i32x4(pick));
-  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q, _mm512_set1_epi32(t->res_zero))), _mm512_set1_ps(t->res_scale));
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q, _mm512_set1_epi32(t->res_zero))),
+                       _mm512_set1_ps(t->res_scale));
 }
 
 MX_INLINE void tile_store_row(int blocks, const tile *t, uint8_t *row, __m512i pack, int part, int whole) {
   if (blocks == 4) {
-    if (whole) _mm512_storeu_si512(row, pack);
-    else _mm512_mask_storeu_epi8(row, t->mask, pack);
+    if (whole)
+      _mm512_storeu_si512(row, pack);
+    else
+      _mm512_mask_storeu_epi8(row, t->mask, pack);
   } else if (blocks == 3) {
-    if (whole) _mm512_mask_storeu_epi32(row, 0x0fff, pack);
-    else _mm512_mask_storeu_epi8(row, t->mask, pack);
+    if (whole)
+      _mm512_mask_storeu_epi32(row, 0x0fff, pack);
+    else
+      _mm512_mask_storeu_epi8(row, t->mask, pack);
   } else if (blocks == 2) {
     const __m256i v = part ? _mm512_extracti64x4_epi64(pack, 1) : _mm512_castsi512_si256(pack);
-    if (whole) _mm256_storeu_si256((__m256i *)row, v);
-    else _mm256_mask_storeu_epi8(row, (__mmask32)t->mask, v);
+    if (whole)
+      _mm256_storeu_si256((__m256i *)row, v);
+    else
+      _mm256_mask_storeu_epi8(row, (__mmask32)t->mask, v);
   } else {
     const __m128i v = part == 0   ? _mm512_castsi512_si128(pack)
                       : part == 1 ? _mm512_extracti32x4_epi32(pack, 1)
                       : part == 2 ? _mm512_extracti32x4_epi32(pack, 2)
                                   : _mm512_extracti32x4_epi32(pack, 3);
-    if (whole) _mm_storeu_si128((__m128i *)row, v);
-    else _mm_mask_storeu_epi8(row, (__mmask16)t->mask, v);
+    if (whole)
+      _mm_storeu_si128((__m128i *)row, v);
+    else
+      _mm_mask_storeu_epi8(row, (__mmask16)t->mask, v);
   }
 }
 
-MX_INLINE void tile_store(int rows, int blocks, int mode, int list, __m512i acc[8][4], const tile *t, uint8_t *out, const uint8_t *res) {
+MX_INLINE void tile_store(int rows, int blocks, int mode, int list, __m512i acc[8][4], const tile *t,
+                          uint8_t *out, const uint8_t *res) {
   if (mode == TILE_SUMS) {
-    MX_UNROLL for (int m = 0; m < rows; m++)
-      MX_UNROLL for (int n = 0; n < blocks; n++) _mm512_storeu_si512(out + m * t->out_step + 64 * n, acc[m][n]);
+    MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < blocks; n++)
+        _mm512_storeu_si512(out + m * t->out_step + 64 * n, acc[m][n]);
     return;
   }
   const int group = tile_rows_per_pack(blocks), whole = mode == TILE_SATURATE ? 1 : t->whole;
@@ -196,10 +223,11 @@ MX_INLINE void tile_store(int rows, int blocks, int mode, int list, __m512i acc[
     }
     x = _mm512_packus_epi16(x, y);
     if (mode != TILE_SATURATE)
-      x = _mm512_min_epu8(_mm512_max_epu8(x, _mm512_set1_epi8((char)t->low)), _mm512_set1_epi8((char)t->high));
+      x = _mm512_min_epu8(_mm512_max_epu8(x, _mm512_set1_epi8((char)t->low)),
+                          _mm512_set1_epi8((char)t->high));
     x = tile_pack_order(blocks, x);
-    MX_UNROLL for (int g = 0; g < group; g++)
-      if (m + g < rows) tile_store_row(blocks, t, tile_out_row(list, t, out, m + g), x, g, whole);
+    MX_UNROLL for (int g = 0; g < group; g++) if (m + g < rows)
+        tile_store_row(blocks, t, tile_out_row(list, t, out, m + g), x, g, whole);
     __asm__ volatile("" ::: "memory"); /* keeps the rows apart: see the head of the file */
   }
 }
@@ -213,7 +241,8 @@ MX_INLINE void tile_run_direct(int rows, int blocks, int mode, const tile *t, in
     __m512i acc[8][4];
     const int8_t *w = t->weights;
     tile_start(rows, blocks, acc, t->bias);
-    for (int k = 0; k < t->taps; k++) w = tile_direct_tap(rows, blocks, acc, a + t->tap_offset[k], t->a_step, w, t->k4);
+    for (int k = 0; k < t->taps; k++)
+      w = tile_direct_tap(rows, blocks, acc, a + t->tap_offset[k], t->a_step, w, t->k4);
     tile_store(rows, blocks, mode, 0, acc, t, out, res);
     a += rows * t->a_step, out += rows * t->out_step, res += rows * t->res_step;
   }
@@ -233,20 +262,19 @@ MX_INLINE void tile_run_list(int rows, int blocks, int mode, const tile *given, 
 
 typedef void (*tile_fn)(const tile *t, int64_t tiles);
 
-#define MX_TILE_INSTANCE(form, rows, blocks, mode)                                                                    \
-  static __attribute__((noinline)) void tile_##form##_##rows##x##blocks##_##mode(const tile *t, int64_t tiles) { \
-    tile_run_##form(rows, blocks, mode, t, tiles);                                                                    \
+#define MX_TILE_INSTANCE(form, rows, blocks, mode)                                                \
+  static __attribute__((noinline)) void tile_##form##_##rows##x##blocks##_##mode(const tile *t,   \
+                                                                                 int64_t tiles) { \
+    tile_run_##form(rows, blocks, mode, t, tiles);                                                \
   }
-#define MX_TILE_INSTANCES(form, rows, blocks)              \
-  MX_TILE_INSTANCE(form, rows, blocks, TILE_SATURATE)      \
-  MX_TILE_INSTANCE(form, rows, blocks, TILE_CLAMP)         \
-  MX_TILE_INSTANCE(form, rows, blocks, TILE_RESIDUAL)      \
+#define MX_TILE_INSTANCES(form, rows, blocks)         \
+  MX_TILE_INSTANCE(form, rows, blocks, TILE_SATURATE) \
+  MX_TILE_INSTANCE(form, rows, blocks, TILE_CLAMP)    \
+  MX_TILE_INSTANCE(form, rows, blocks, TILE_RESIDUAL) \
   MX_TILE_INSTANCE(form, rows, blocks, TILE_SUMS)
-#define MX_TILE_ROW(form, rows, blocks)                                                                     \
-  {                                                                                                         \
-    tile_##form##_##rows##x##blocks##_TILE_SATURATE, tile_##form##_##rows##x##blocks##_TILE_CLAMP,          \
-        tile_##form##_##rows##x##blocks##_TILE_RESIDUAL, tile_##form##_##rows##x##blocks##_TILE_SUMS        \
-  }
+#define MX_TILE_ROW(form, rows, blocks)                                                           \
+  {tile_##form##_##rows##x##blocks##_TILE_SATURATE, tile_##form##_##rows##x##blocks##_TILE_CLAMP, \
+   tile_##form##_##rows##x##blocks##_TILE_RESIDUAL, tile_##form##_##rows##x##blocks##_TILE_SUMS}
 
 MX_TILE_INSTANCES(direct, 4, 4)
 MX_TILE_INSTANCES(direct, 7, 4)
@@ -271,14 +299,26 @@ static int tile_rows(int blocks, int64_t n) {
 }
 
 static void tile_direct(int blocks, int rows, int mode, const tile *t, int64_t tiles) {
-  static const tile_fn usual[5][TILE_MODES] = {{NULL}, MX_TILE_ROW(direct, 8, 1), MX_TILE_ROW(direct, 8, 2), MX_TILE_ROW(direct, 4, 3), MX_TILE_ROW(direct, 4, 4)};
+  static const tile_fn usual[5][TILE_MODES] = {{NULL},
+                                               MX_TILE_ROW(direct, 8, 1),
+                                               MX_TILE_ROW(direct, 8, 2),
+                                               MX_TILE_ROW(direct, 4, 3),
+                                               MX_TILE_ROW(direct, 4, 4)};
   static const tile_fn seven[TILE_MODES] = MX_TILE_ROW(direct, 7, 4);
   (rows == 7 ? seven : usual[blocks])[mode](t, tiles);
 }
 
 static void tile_list(int blocks, int rows, int mode, const tile *t, int64_t tiles) {
-  static const tile_fn usual[5][TILE_MODES] = {{NULL}, MX_TILE_ROW(list, 8, 1), MX_TILE_ROW(list, 8, 2), MX_TILE_ROW(list, 4, 3), MX_TILE_ROW(list, 4, 4)};
-  static const tile_fn single[5][TILE_MODES] = {{NULL}, MX_TILE_ROW(list, 1, 1), MX_TILE_ROW(list, 1, 2), MX_TILE_ROW(list, 1, 3), MX_TILE_ROW(list, 1, 4)};
+  static const tile_fn usual[5][TILE_MODES] = {{NULL},
+                                               MX_TILE_ROW(list, 8, 1),
+                                               MX_TILE_ROW(list, 8, 2),
+                                               MX_TILE_ROW(list, 4, 3),
+                                               MX_TILE_ROW(list, 4, 4)};
+  static const tile_fn single[5][TILE_MODES] = {{NULL},
+                                                MX_TILE_ROW(list, 1, 1),
+                                                MX_TILE_ROW(list, 1, 2),
+                                                MX_TILE_ROW(list, 1, 3),
+                                                MX_TILE_ROW(list, 1, 4)};
   static const tile_fn seven[TILE_MODES] = MX_TILE_ROW(list, 7, 4);
   (rows == 7 ? seven : (rows == 1 ? single : usual)[blocks])[mode](t, tiles);
 }

@@ -20,17 +20,17 @@ typedef struct convf_run {
 } convf_run;
 
 /* v[m][n] = sum over the window, for rows x outputs, from output o of the weights on. */
-MX_INLINE void convf_tile(int rows, int outputs, int narrow, const float *const *x, const void *weights, int64_t o, int64_t window,
-                          float v[F16_ROWS][CONVF_CHANNELS], int at) {
+MX_INLINE void convf_tile(int rows, int outputs, int narrow, const float *const *x, const void *weights,
+                          int64_t o, int64_t window, float v[F16_ROWS][CONVF_CHANNELS], int at) {
   const float *wf = (const float *)weights + o * window;
   const int8_t *wi = (const int8_t *)weights + o * window;
   f16 s[F16_ROWS][F16_OUTPUTS];
-  MX_UNROLL for (int m = 0; m < rows; m++)
-    MX_UNROLL for (int n = 0; n < outputs; n++) s[m][n] = f16_zero();
+  MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < outputs; n++) s[m][n] = f16_zero();
   int64_t k = 0;
   for (; k + 16 <= window; k += 16) {
     f16 w[F16_OUTPUTS];
-    MX_UNROLL for (int n = 0; n < outputs; n++) w[n] = narrow ? f16_load_s8(wi + n * window + k) : f16_load(wf + n * window + k);
+    MX_UNROLL for (int n = 0; n < outputs; n++) w[n] =
+        narrow ? f16_load_s8(wi + n * window + k) : f16_load(wf + n * window + k);
     MX_UNROLL for (int m = 0; m < rows; m++) {
       const f16 a = f16_load(x[m] + k);
       MX_UNROLL for (int n = 0; n < outputs; n++) s[m][n] = f16_fma(a, w[n], s[m][n]);
@@ -39,18 +39,21 @@ MX_INLINE void convf_tile(int rows, int outputs, int narrow, const float *const 
   if (k < window) {
     const f16_mask some = f16_first((int)(window - k));
     MX_UNROLL for (int n = 0; n < outputs; n++) {
-      const f16 w = narrow ? f16_load_first_s8(wi + n * window + k, some) : f16_load_first(wf + n * window + k, some);
-      MX_UNROLL for (int m = 0; m < rows; m++) s[m][n] = f16_fma_first(f16_load_first(x[m] + k, some), w, s[m][n], some);
+      const f16 w =
+          narrow ? f16_load_first_s8(wi + n * window + k, some) : f16_load_first(wf + n * window + k, some);
+      MX_UNROLL for (int m = 0; m < rows; m++) s[m][n] =
+          f16_fma_first(f16_load_first(x[m] + k, some), w, s[m][n], some);
     }
   }
-  MX_UNROLL for (int m = 0; m < rows; m++)
-    MX_UNROLL for (int n = 0; n < outputs; n++) v[m][at + n] = f16_tree(s[m][n]);
+  MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < outputs; n++) v[m][at + n] =
+      f16_tree(s[m][n]);
 }
 
-#define CONVF_TILE(rows, outputs, narrow)                                                                                              \
-  static __attribute__((noinline)) void convf_##rows##_##outputs##_##narrow(const float *const *x, const void *w, int64_t o, int64_t window, \
-                                                                            float v[F16_ROWS][CONVF_CHANNELS], int at) {               \
-    convf_tile(rows, outputs, narrow, x, w, o, window, v, at);                                                                         \
+#define CONVF_TILE(rows, outputs, narrow)                                                                 \
+  static __attribute__((noinline)) void convf_##rows##_##outputs##_##narrow(                              \
+      const float *const *x, const void *w, int64_t o, int64_t window, float v[F16_ROWS][CONVF_CHANNELS], \
+      int at) {                                                                                           \
+    convf_tile(rows, outputs, narrow, x, w, o, window, v, at);                                            \
   }
 CONVF_TILE(F16_ROWS, F16_OUTPUTS, 0)
 CONVF_TILE(F16_ROWS, F16_OUTPUTS, 1)
@@ -61,10 +64,12 @@ CONVF_TILE(1, F16_OUTPUTS, 1)
 CONVF_TILE(1, 1, 0)
 CONVF_TILE(1, 1, 1)
 
-typedef void (*convf_fn)(const float *const *x, const void *w, int64_t o, int64_t window, float v[F16_ROWS][CONVF_CHANNELS], int at);
-static const convf_fn convf_tiles[2][2][2] = {/* [one row][one output][narrow] */
-                                              {{convf_F16_ROWS_F16_OUTPUTS_0, convf_F16_ROWS_F16_OUTPUTS_1}, {convf_F16_ROWS_1_0, convf_F16_ROWS_1_1}},
-                                              {{convf_1_F16_OUTPUTS_0, convf_1_F16_OUTPUTS_1}, {convf_1_1_0, convf_1_1_1}}};
+typedef void (*convf_fn)(const float *const *x, const void *w, int64_t o, int64_t window,
+                         float v[F16_ROWS][CONVF_CHANNELS], int at);
+static const convf_fn convf_tiles[2][2][2] = {
+    /* [one row][one output][narrow] */
+    {{convf_F16_ROWS_F16_OUTPUTS_0, convf_F16_ROWS_F16_OUTPUTS_1}, {convf_F16_ROWS_1_0, convf_F16_ROWS_1_1}},
+    {{convf_1_F16_OUTPUTS_0, convf_1_F16_OUTPUTS_1}, {convf_1_1_0, convf_1_1_1}}};
 
 static int convf_accepts(const mx_task *t) {
   const int w = t->cst_info[0].dtype;
@@ -80,13 +85,16 @@ static size_t convf_scratch_bytes(const mx_task *t) {
 
 static void convf_gather(const convf_run *r, int64_t pixel, float *to) {
   const mx_geometry *s = &r->s;
-  const int row = (int)(pixel / s->out_w), y = row % s->out_h * s->sh - s->pt, x = (int)(pixel % s->out_w) * s->sw - s->pl;
+  const int row = (int)(pixel / s->out_w), y = row % s->out_h * s->sh - s->pt,
+            x = (int)(pixel % s->out_w) * s->sw - s->pl;
   const uint8_t *image = r->task->in[0].data + row / s->out_h * s->in_n + (int64_t)r->group * s->in_c * 4;
   for (int ky = 0; ky < s->kh; ky++)
     for (int kx = 0; kx < s->kw; kx++, to += s->in_c) {
       const int iy = y + ky * s->dh, ix = x + kx * s->dw;
-      if (iy >= 0 && iy < s->in_h && ix >= 0 && ix < s->in_w) memcpy(to, image + iy * s->in_row + ix * s->in_px, (size_t)s->in_c * 4);
-      else memset(to, 0, (size_t)s->in_c * 4);
+      if (iy >= 0 && iy < s->in_h && ix >= 0 && ix < s->in_w)
+        memcpy(to, image + iy * s->in_row + ix * s->in_px, (size_t)s->in_c * 4);
+      else
+        memset(to, 0, (size_t)s->in_c * 4);
     }
 }
 
@@ -98,7 +106,8 @@ static void convf_load(convf_run *r, int64_t pixel, int m) {
   if (t->out[1].data) p->out1 = mx_pixel_at(s, &t->out[1], pixel) - t->out[1].data;
   if (t->in[1].data) p->res = mx_pixel_at(s, &t->in[1], pixel) - t->in[1].data;
   if (s->flat) {
-    r->pixels[m] = (const float *)(const void *)(t->in[0].data + pixel * s->in_px) + (int64_t)r->group * s->in_c;
+    r->pixels[m] =
+        (const float *)(const void *)(t->in[0].data + pixel * s->in_px) + (int64_t)r->group * s->in_c;
     return;
   }
   float *to = (float *)t->scratch + m * r->window;
@@ -113,7 +122,8 @@ static void convf_outputs(const convf_run *r, int rows, int c, int n) {
   const float *scale = (const float *)t->cst[2], *bias = (const float *)t->cst[1];
   float v[F16_ROWS][CONVF_CHANNELS];
   int k = 0;
-  for (; k + F16_OUTPUTS <= n; k += F16_OUTPUTS) convf_tiles[rows == 1][0][r->narrow](r->pixels, t->cst[0], first + k, r->window, v, k);
+  for (; k + F16_OUTPUTS <= n; k += F16_OUTPUTS)
+    convf_tiles[rows == 1][0][r->narrow](r->pixels, t->cst[0], first + k, r->window, v, k);
   for (; k < n; k++) convf_tiles[rows == 1][1][r->narrow](r->pixels, t->cst[0], first + k, r->window, v, k);
   for (int m = 0; m < rows; m++) {
     for (int j = 0; scale && j < n; j++) v[m][j] = v[m][j] * scale[first + j];
@@ -131,8 +141,10 @@ static void convf_run_part(const mx_task *t, int part, int parts) {
   convf_run r = {.task = t, .s = mx_geometry_of(t, 4), .narrow = t->cst_info[0].dtype == MACCEL_S8};
   r.window = convf_window(&r.s);
   int64_t lo = 0, hi = mx_geometry_pixels(&r.s), c_lo = 0, c_hi = r.s.out_c;
-  if (hi < F16_ROWS * parts) mx_share_units(c_hi, 16, part, parts, &c_lo, &c_hi);
-  else mx_share_units(hi, F16_ROWS, part, parts, &lo, &hi);
+  if (hi < F16_ROWS * parts)
+    mx_share_units(c_hi, 16, part, parts, &c_lo, &c_hi);
+  else
+    mx_share_units(hi, F16_ROWS, part, parts, &lo, &hi);
   for (r.group = 0; r.group < r.s.groups && c_lo < c_hi; r.group++)
     for (int64_t p = lo; p < hi;) {
       const int rows = hi - p >= F16_ROWS ? F16_ROWS : 1;

@@ -21,7 +21,9 @@ MX_INLINE f16 f16_zero(void) { return _mm512_setzero_ps(); }
 MX_INLINE f16_mask f16_first(int n) { return (__mmask16)((1u << n) - 1); }
 MX_INLINE f16 f16_load(const float *p) { return _mm512_loadu_ps(p); }
 MX_INLINE f16 f16_load_first(const float *p, f16_mask m) { return _mm512_maskz_loadu_ps(m, p); }
-MX_INLINE f16 f16_load_s8(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+MX_INLINE f16 f16_load_s8(const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
 MX_INLINE f16 f16_load_first_s8(const int8_t *p, f16_mask m) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(m, p)));
 }
@@ -43,21 +45,29 @@ typedef struct f16_mask {
 MX_INLINE f16 f16_zero(void) { return (f16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 MX_INLINE f16_mask f16_first(int n) {
   const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return (f16_mask){_mm256_cmpgt_epi32(_mm256_set1_epi32(n), index), _mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), index), n};
+  return (f16_mask){_mm256_cmpgt_epi32(_mm256_set1_epi32(n), index),
+                    _mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), index), n};
 }
 MX_INLINE f16 f16_load(const float *p) { return (f16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-MX_INLINE f16 f16_load_first(const float *p, f16_mask m) { return (f16){_mm256_maskload_ps(p, m.lo), _mm256_maskload_ps(p + 8, m.hi)}; }
-MX_INLINE __m256 f8_from_s8(const int8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+MX_INLINE f16 f16_load_first(const float *p, f16_mask m) {
+  return (f16){_mm256_maskload_ps(p, m.lo), _mm256_maskload_ps(p + 8, m.hi)};
+}
+MX_INLINE __m256 f8_from_s8(const int8_t *p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
 MX_INLINE f16 f16_load_s8(const int8_t *p) { return (f16){f8_from_s8(p), f8_from_s8(p + 8)}; }
 MX_INLINE f16 f16_load_first_s8(const int8_t *p, f16_mask m) {
   int8_t copy[16] = {0};
   for (int k = 0; k < m.n; k++) copy[k] = p[k];
   return f16_load_s8(copy);
 }
-MX_INLINE f16 f16_fma(f16 x, f16 w, f16 s) { return (f16){_mm256_fmadd_ps(x.lo, w.lo, s.lo), _mm256_fmadd_ps(x.hi, w.hi, s.hi)}; }
+MX_INLINE f16 f16_fma(f16 x, f16 w, f16 s) {
+  return (f16){_mm256_fmadd_ps(x.lo, w.lo, s.lo), _mm256_fmadd_ps(x.hi, w.hi, s.hi)};
+}
 MX_INLINE f16 f16_fma_first(f16 x, f16 w, f16 s, f16_mask m) {
   const f16 all = f16_fma(x, w, s);
-  return (f16){_mm256_blendv_ps(s.lo, all.lo, _mm256_castsi256_ps(m.lo)), _mm256_blendv_ps(s.hi, all.hi, _mm256_castsi256_ps(m.hi))};
+  return (f16){_mm256_blendv_ps(s.lo, all.lo, _mm256_castsi256_ps(m.lo)),
+               _mm256_blendv_ps(s.hi, all.hi, _mm256_castsi256_ps(m.hi))};
 }
 MX_INLINE float f16_tree(f16 s) { return f8_tree(_mm256_add_ps(s.lo, s.hi)); }
 #endif

@@ -23,7 +23,8 @@ enum { MX_SEGMENT_BYTES = 64 };
 
 static inline int mx_view_flat(const mx_view *v) {
   const int rows_joined = v->dims[1] == 1 || v->stride[1] == v->dims[2] * v->stride[2];
-  const int images_joined = v->dims[0] == 1 || v->stride[0] == (int64_t)v->dims[1] * v->dims[2] * v->stride[2];
+  const int images_joined =
+      v->dims[0] == 1 || v->stride[0] == (int64_t)v->dims[1] * v->dims[2] * v->stride[2];
   return rows_joined && images_joined;
 }
 
@@ -44,16 +45,22 @@ static inline void mx_geometry_flatten(mx_geometry *s) {
 static inline mx_geometry mx_geometry_of(const mx_task *t, int elem_bytes) {
   const int32_t *i = t->insn->i;
   const mx_view *in = &t->in[0], *out = &t->out[0];
-  mx_geometry s = {.batch = in->dims[0], .in_h = in->dims[1], .in_w = in->dims[2], .out_h = out->dims[1], .out_w = out->dims[2]};
+  mx_geometry s = {.batch = in->dims[0],
+                   .in_h = in->dims[1],
+                   .in_w = in->dims[2],
+                   .out_h = out->dims[1],
+                   .out_w = out->dims[2]};
   s.kh = i[0], s.kw = i[1], s.sh = i[2], s.sw = i[3], s.pt = i[4], s.pl = i[5], s.dh = i[8], s.dw = i[9];
   s.groups = i[10] > 0 ? i[10] : 1;
   s.in_c = in->dims[3] / s.groups, s.out_c = out->dims[3] / s.groups;
   s.in_n = in->stride[0], s.in_row = in->stride[1], s.in_px = in->stride[2];
   const int64_t run = (s.kw - 1) * s.in_px + (int64_t)s.in_c * elem_bytes;
-  s.segment = elem_bytes == 1 && s.kw > 1 && s.dw == 1 && s.in_px <= 8 && s.in_px >= s.in_c && run <= MX_SEGMENT_BYTES;
+  s.segment = elem_bytes == 1 && s.kw > 1 && s.dw == 1 && s.in_px <= 8 && s.in_px >= s.in_c &&
+              run <= MX_SEGMENT_BYTES;
   s.taps = s.segment ? s.kh : s.kh * s.kw;
   s.tap_elems = s.segment ? (int)run : s.in_c;
-  const int point = s.kh == 1 && s.kw == 1 && s.sh == 1 && s.sw == 1 && s.pt == 0 && s.pl == 0 && i[6] == 0 && i[7] == 0;
+  const int point =
+      s.kh == 1 && s.kw == 1 && s.sh == 1 && s.sw == 1 && s.pt == 0 && s.pl == 0 && i[6] == 0 && i[7] == 0;
   if (point && mx_conv_views_flat(t)) mx_geometry_flatten(&s);
   return s;
 }
@@ -75,7 +82,9 @@ static inline void mx_geometry_interior(const mx_geometry *s, int *lo, int *hi) 
   if (*lo > *hi) *lo = *hi;
 }
 
-static inline int64_t mx_geometry_pixels(const mx_geometry *s) { return (int64_t)s->batch * s->out_h * s->out_w; }
+static inline int64_t mx_geometry_pixels(const mx_geometry *s) {
+  return (int64_t)s->batch * s->out_h * s->out_w;
+}
 
 /* Address of output pixel p of a view with the task's output dims; a flat shape has joined rows. */
 static inline uint8_t *mx_pixel_at(const mx_geometry *s, const mx_view *v, int64_t p) {
@@ -85,7 +94,8 @@ static inline uint8_t *mx_pixel_at(const mx_geometry *s, const mx_view *v, int64
 }
 
 /* Share `part` of `parts` of [0, total) in steps of `unit`. */
-static inline void mx_share_units(int64_t total, int64_t unit, int part, int parts, int64_t *lo, int64_t *hi) {
+static inline void mx_share_units(int64_t total, int64_t unit, int part, int parts, int64_t *lo,
+                                  int64_t *hi) {
   const int64_t units = (total + unit - 1) / unit;
   *lo = units * part / parts * unit;
   *hi = units * (part + 1) / parts * unit;

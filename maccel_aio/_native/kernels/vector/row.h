@@ -16,15 +16,21 @@ static int row_integer(int dtype) { return dtype == MACCEL_U8 || dtype == MACCEL
 static int row_is_linear(const mx_task *t) {
   const mxp_insn *n = t->insn;
   const mx_view *r = &t->in[1];
-  const int residual_ok = n->in[1] == MXP_NONE || (row_integer(r->dtype) && r->stride[3] == mx_dtype_bytes(r->dtype) && !r->channel_scale);
-  const int second_ok = n->out[1] == MXP_NONE || row_integer(t->out[1].dtype) || t->out[1].dtype == MACCEL_F32;
+  const int residual_ok =
+      n->in[1] == MXP_NONE ||
+      (row_integer(r->dtype) && r->stride[3] == mx_dtype_bytes(r->dtype) && !r->channel_scale);
+  const int second_ok =
+      n->out[1] == MXP_NONE || row_integer(t->out[1].dtype) || t->out[1].dtype == MACCEL_F32;
   const int first_ok = row_integer(t->out[0].dtype) || t->out[0].dtype == MACCEL_F32;
-  return n->op != MX_OP_CONVDYN && n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && residual_ok && first_ok && second_ok;
+  return n->op != MX_OP_CONVDYN && n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && residual_ok && first_ok &&
+         second_ok;
 }
 
 /* (float)(q - zero) of 16 elements */
 MX_INLINE f16 row_load(int dtype, const uint8_t *p, int zero) {
-  const i16 q = dtype == MACCEL_U8 ? i16_load_u8(p) : dtype == MACCEL_S8 ? i16_load_s8((const int8_t *)p) : i16_load_s16((const int16_t *)(const void *)p);
+  const i16 q = dtype == MACCEL_U8   ? i16_load_u8(p)
+                : dtype == MACCEL_S8 ? i16_load_s8((const int8_t *)p)
+                                     : i16_load_s16((const int16_t *)(const void *)p);
   return f16_from(i16_sub(q, i16_all(zero)));
 }
 
@@ -34,8 +40,10 @@ MX_INLINE void row_store(const mx_view *o, uint8_t *p, f16 v, int lo, int hi) {
     return;
   }
   const i16 q = i16_add(i16_round(v), i16_all(o->zero));
-  if (o->dtype == MACCEL_S16) i16_store_s16((int16_t *)(void *)p, q, lo, hi);
-  else i16_store_u8(p, q, lo, hi); /* the low byte, also of s8 */
+  if (o->dtype == MACCEL_S16)
+    i16_store_s16((int16_t *)(void *)p, q, lo, hi);
+  else
+    i16_store_u8(p, q, lo, hi); /* the low byte, also of s8 */
 }
 
 /* n <= 16 elements, or all 16 when the row has room for them */
@@ -49,10 +57,12 @@ MX_INLINE void row_store_some(const mx_view *o, uint8_t *p, f16 v, int lo, int h
 /* Padding behind the last channel may be written: is there room for whole vectors? */
 MX_INLINE int row_room(const mx_view *o, int c0, int n) {
   const int end = c0 + (n + 15) / 16 * 16;
-  return (o->flags & MX_TENSOR_PAD_CHANNELS) && c0 + n == o->dims[3] && end * mx_dtype_bytes(o->dtype) <= o->stride[2];
+  return (o->flags & MX_TENSOR_PAD_CHANNELS) && c0 + n == o->dims[3] &&
+         end * mx_dtype_bytes(o->dtype) <= o->stride[2];
 }
 
-static inline void row_linear(const mx_task *t, const int32_t *sums, const float *scale, int n, const mx_place *place) {
+static inline void row_linear(const mx_task *t, const int32_t *sums, const float *scale, int n,
+                              const mx_place *place) {
   const mxp_insn *i = t->insn;
   const mx_view *o = &t->out[0], *second = &t->out[1], *r = &t->in[1];
   const int residual = i->in[1] != MXP_NONE, both = i->out[1] != MXP_NONE;
@@ -61,9 +71,12 @@ static inline void row_linear(const mx_task *t, const int32_t *sums, const float
   uint8_t *to = o->data + place->out0;
   for (int c = 0; c < n; c += 16) {
     f16 v = f16_mul(f16_from(i16_load(sums + c)), f16_load(scale + c));
-    if (residual) v = f16_add(v, f16_mul(row_load(r->dtype, r->data + place->res + c * br, r->zero), f16_all(i->f[2])));
+    if (residual)
+      v = f16_add(v, f16_mul(row_load(r->dtype, r->data + place->res + c * br, r->zero), f16_all(i->f[2])));
     row_store_some(o, to + c * bo, v, i->i[12], i->i[13], n - c, room);
-    if (both) row_store_some(second, second->data + place->out1 + c * bs, f16_mul(v, f16_all(i->f[4])), i->i[14], i->i[15], n - c, room1);
+    if (both)
+      row_store_some(second, second->data + place->out1 + c * bs, f16_mul(v, f16_all(i->f[4])), i->i[14],
+                     i->i[15], n - c, room1);
   }
   const uint8_t *table = (const uint8_t *)t->cst[3];
   for (int c = 0; table && c < n; c++) to[c] = table[to[c]];
@@ -71,7 +84,8 @@ static inline void row_linear(const mx_task *t, const int32_t *sums, const float
 
 /* n <= ROW_CHANNELS channels from c0 on; `place` is of channel 0. sums and scale are in channel order and readable up to a
  * multiple of 16. */
-static inline void row_finish(const mx_task *t, int linear, const int32_t *sums, const float *scale, int c0, int n, mx_place place) {
+static inline void row_finish(const mx_task *t, int linear, const int32_t *sums, const float *scale, int c0,
+                              int n, mx_place place) {
   place.c0 = c0;
   place.out0 += (int64_t)c0 * mx_dtype_bytes(t->out[0].dtype);
   place.out1 += (int64_t)c0 * mx_dtype_bytes(t->out[1].dtype);

@@ -14,8 +14,8 @@ static int is_planar(const mx_transfer *t) {
   const int64_t *h = t->host.stride;
   const int bytes = t->host.dtype == MACCEL_F32 ? 4 : 1;
   const int typed = t->host.dtype == MACCEL_F32 || (t->host.dtype == MACCEL_U8 && t->table);
-  return typed && d->rank == 4 && d->dtype == MACCEL_U8 && d->stride[3] == 1 && d->dims[3] >= 2 && d->dims[3] <= PLANES_MAX &&
-         d->dims[2] >= 8 && h[2] == bytes && h[3] != bytes;
+  return typed && d->rank == 4 && d->dtype == MACCEL_U8 && d->stride[3] == 1 && d->dims[3] >= 2 &&
+         d->dims[3] <= PLANES_MAX && d->dims[2] >= 8 && h[2] == bytes && h[3] != bytes;
 }
 
 /* n values of one plane -> their bytes */
@@ -31,7 +31,8 @@ static void planar_row(const mx_transfer *t, int c, const uint8_t *from, uint8_t
   mx_store_u8(to, 1, v, n, t->device.zero, 0, 255);
 }
 
-static void planar_interleave(uint8_t *to, int64_t px, uint8_t rows[PLANES_MAX][PLANE_STRIP], int channels, int n) {
+static void planar_interleave(uint8_t *to, int64_t px, uint8_t rows[PLANES_MAX][PLANE_STRIP], int channels,
+                              int n) {
   if (channels == 3) {
     for (int x = 0; x < n; x++, to += px) to[0] = rows[0][x], to[1] = rows[1][x], to[2] = rows[2][x];
     return;
@@ -51,15 +52,21 @@ static void planar_upload(const mx_transfer *t) {
         uint8_t rows[PLANES_MAX][PLANE_STRIP];
         for (int c = 0; c < channels; c++) {
           const int from = t->order ? t->order[c] : c;
-          planar_row(t, c, host + b * t->host.stride[0] + y * t->host.stride[1] + x * t->host.stride[2] + from * t->host.stride[3], rows[c], n);
+          planar_row(t, c,
+                     host + b * t->host.stride[0] + y * t->host.stride[1] + x * t->host.stride[2] +
+                         from * t->host.stride[3],
+                     rows[c], n);
         }
-        planar_interleave(d->data + b * d->stride[0] + y * d->stride[1] + x * d->stride[2], d->stride[2], rows, channels, n);
+        planar_interleave(d->data + b * d->stride[0] + y * d->stride[1] + x * d->stride[2], d->stride[2],
+                          rows, channels, n);
       }
 }
 
 static void vector_upload(const mx_transfer *t) {
-  if (is_planar(t)) planar_upload(t);
-  else mx_generic_transfer.upload(t);
+  if (is_planar(t))
+    planar_upload(t);
+  else
+    mx_generic_transfer.upload(t);
 }
 
 static void vector_download(const mx_transfer *t) { mx_generic_transfer.download(t); }
