@@ -24,7 +24,6 @@ COVERED_BY = {
     "maccel_aio/_core/_device.py": JOBS,
     "maccel_aio/_core/_graveyard.py": "tests/core/test_guard.py",
     "maccel_aio/_core/_job.py": JOBS,
-    "maccel_aio/_core/_loop_model.py": LOOPS,
     "maccel_aio/_core/_manifest.py": "tests/core/test_file.py",
     "maccel_aio/_core/_port.py": JOBS,
     "maccel_aio/_core/_reactor.py": LOOPS,
