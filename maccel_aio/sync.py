@@ -242,7 +242,11 @@ class Model(BaseModel):
         )
 
     def speedrun(self, n: int = 10) -> float:
-        """Return the seconds that one inference computes, without transfers: the mean of ``n``."""
+        """Return the seconds that one inference computes, without transfers: the mean of ``n``.
+
+        Raises:
+            InvalidError: if n is below 1.
+        """
         if n < 1:
             raise InvalidError(f"n must be at least 1, got {n}")
         total_ns = 0

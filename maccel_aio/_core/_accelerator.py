@@ -94,7 +94,12 @@ class BaseAccelerator:
         return self._device
 
     def open_blocking(self) -> _device.NativeDevice:
-        """Open the device if it is not open yet. Blocks."""
+        """Open the device if it is not open yet. Blocks.
+
+        Raises:
+            DeviceNotFoundError: if there is none of this name.
+            ClosedError: if the accelerator is closed.
+        """
         with self._lock:
             if self._shut:
                 raise ClosedError(f"the accelerator {self._requested} is closed")
