@@ -77,11 +77,11 @@ class BaseJob:
 
     def error(self) -> MaccelError:
         """Return the error of a job that failed or was cancelled."""
-        if self.state is not JobState.FAILED:
-            if self._port.closed:
-                return error_from_status(_binding.CLOSED, "the model was closed")
-            return error_from_status(_binding.CANCELED, "the request was cancelled")
-        return error_from_status(self._status, _binding.status_text(self._status))
+        if self.state is JobState.FAILED:
+            return error_from_status(self._status, _binding.status_text(self._status))
+        if self._status == _binding.CLOSED:
+            return error_from_status(_binding.CLOSED, "the model was closed")
+        return error_from_status(_binding.CANCELED, "the request was cancelled")
 
     def cancel(self) -> CancelOutcome:
         """Take it back if it has not begun; discard its result if it has.
@@ -110,7 +110,6 @@ class BaseJob:
     def settle(self, status: int, timing: tuple[int, int, int, int]) -> None:
         """Take the completion: called exactly once, by the ring, in the port's thread."""
         self._timing = timing
-        self._status = status
         port = self._port
         if self._claim:
             _guard.release(self._claim)
@@ -123,6 +122,8 @@ class BaseJob:
             else:
                 cancelled = status == _binding.CANCELED
                 self.state = JobState.CANCELLED if cancelled else JobState.FAILED
+                # Nobody but closing cancels behind the back of a job.
+                self._status = _binding.CLOSED if cancelled and port.closed else status
                 self._outputs = None
         elif state is JobState.ABANDONED:
             port.abandoned -= 1
@@ -132,6 +133,8 @@ class BaseJob:
 
     def orphan(self) -> None:
         """Decide it without its completion: its ring closes and it still runs."""
+        if self.state in _SETTLED:
+            return
         if self.state is JobState.ABANDONED:
             self._port.abandoned -= 1
         self.state, self._status = JobState.FAILED, _binding.CLOSED
