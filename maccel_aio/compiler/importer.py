@@ -16,7 +16,7 @@ from onnx import numpy_helper, shape_inference
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
-from maccel_aio.compiler.rewrite import split_variadic
+from maccel_aio.compiler.rewrite import settle_ceil, split_variadic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +57,7 @@ def import_model(
     if has_pairs(proto):
         proto, given = remove_pairs(proto)
     proto = infer(split_variadic(_simplify(proto) if simplify else proto))
+    proto = settle_ceil(proto, infer)
     graph = to_graph(proto, name or stem or proto.graph.name or "model")
     graph.given_scales = given
     graph.source_sha256 = digest
@@ -188,8 +189,25 @@ def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     if slim is None or [v.name for v in (*slim.graph.input, *slim.graph.output)] != before:
         _log.warning("onnxslim changed the model's interface: compiling the model as it is")
         return model
-    simplified: onnx.ModelProto = slim
-    return simplified
+    return _with_sound_shapes(slim, model)
+
+
+def _with_sound_shapes(slim: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `slim` with inferred shapes; what onnxslim says counts only where nothing is known.
+
+    Its own inference takes an empty list of axes for no axes, for example.
+    """
+    claimed = list(slim.graph.value_info)
+    del slim.graph.value_info[:]
+    del slim.graph.output[:]
+    slim.graph.output.extend(model.graph.output)
+    found = infer(slim)
+    known = [v for v in found.graph.value_info if _tensor(v).shape is not None]
+    names = {value.name for value in known}
+    del found.graph.value_info[:]
+    found.graph.value_info.extend(known)
+    found.graph.value_info.extend(value for value in claimed if value.name not in names)
+    return found
 
 
 def infer(model: onnx.ModelProto) -> onnx.ModelProto:

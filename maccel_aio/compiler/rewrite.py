@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import onnx
+
+from maccel_aio.compiler.onnxgraph import attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _VARIADIC = {"Sum": "Add", "Max": "Max", "Min": "Min"}
 
@@ -33,3 +40,67 @@ def _chain(node: onnx.NodeProto) -> list[onnx.NodeProto]:
         chain.append(onnx.helper.make_node(op, [total, operand], [out], name=name))
         total = out
     return chain
+
+
+def settle_ceil(
+    model: onnx.ModelProto, infer: Callable[[onnx.ModelProto], onnx.ModelProto]
+) -> onnx.ModelProto:
+    """Return `model` with pools in ceil mode whose last window starts in the padding made explicit.
+
+    Runtimes leave such a window out; ONNX's shape inference counts it. Padding says it without
+    doubt.
+
+    Args:
+        model: with inferred shapes.
+        infer: returns a model with inferred shapes.
+    """
+    done = 0
+    while True:
+        sizes = _sizes(model)
+        pools = [n for n in model.graph.node if n.op_type in ("MaxPool", "AveragePool")]
+        found = next((n for n in pools[done:] if _settle(n, sizes.get(n.input[0]))), None)
+        if found is None:
+            return model
+        done = next(k for k, node in enumerate(pools) if node is found) + 1
+        del model.graph.value_info[:]
+        for output in model.graph.output:
+            output.type.tensor_type.ClearField("shape")
+        model = infer(model)
+
+
+def _sizes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    values = (*model.graph.input, *model.graph.value_info)
+    return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+
+
+def _settle(node: onnx.NodeProto, shape: Sequence[int] | None) -> bool:
+    """Replace ceil mode by padding if a window starts in the padding; return whether it did."""
+    attrs = attributes(node)
+    axes = len(attrs.get("kernel_shape", ()))
+    explicit = attrs.get("auto_pad", "NOTSET") == "NOTSET"
+    if not attrs.get("ceil_mode", 0) or not explicit or attrs.get("count_include_pad", 0):
+        return False
+    if shape is None or len(shape) != axes + 2 or min(shape) < 1:
+        return False
+    pads = [int(p) for p in attrs.get("pads", [0] * (2 * axes))]
+    ends = [_end_pad(attrs, d, shape[2 + d], pads[d], pads[axes + d]) for d in range(axes)]
+    if None not in ends:
+        return False
+    # Rounded down, the axes that lose a window are right as they are.
+    full = [old if new is None else new for old, new in zip(pads[axes:], ends, strict=True)]
+    kept = [a for a in node.attribute if a.name not in ("ceil_mode", "pads")]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    node.attribute.append(onnx.helper.make_attribute("pads", pads[:axes] + full))
+    return True
+
+
+def _end_pad(attrs: dict[str, Any], d: int, size: int, begin: int, end: int) -> int | None:
+    """Return the padding behind one axis that gives all windows; None if the last is left out."""
+    stride = int((attrs.get("strides") or [1] * (d + 1))[d])
+    span = (int(attrs["kernel_shape"][d]) - 1) * int((attrs.get("dilations") or [1] * (d + 1))[d])
+    room = size + begin + end - span - 1
+    windows = -(-room // stride) + 1
+    if (windows - 1) * stride >= size + begin:
+        return None
+    return max(end, (windows - 1) * stride + span + 1 - size - begin)

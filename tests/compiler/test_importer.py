@@ -147,3 +147,11 @@ def test_names_that_subgraphs_read_are_inputs_of_the_node():
     found = import_model(model, simplify=False)
     assert found.nodes[0].inputs == ["flag", "x"]
     assert found.tensors["flag"].dtype == np.bool_
+
+
+def test_shapes_that_simplification_gets_wrong_are_inferred_again():
+    """onnxslim takes an empty list of axes for none; ONNX says all."""
+    m = Model({"x": (2, 3)}, opset=18)
+    none = m.const(np.zeros(0), np.int64)
+    graph = import_model(m.build(m.add("Relu", m.add("ReduceSum", "x", none, keepdims=0))))
+    assert [graph.tensors[node.output].shape for node in graph.nodes] == [(), ()]

@@ -2,8 +2,10 @@
 
 import numpy as np
 import onnxruntime as ort
+import pytest
 
-from maccel_aio.compiler.rewrite import split_variadic
+from maccel_aio.compiler.importer import infer
+from maccel_aio.compiler.rewrite import settle_ceil, split_variadic
 from tests.compiler.onnx_models import Model
 
 
@@ -22,3 +24,32 @@ def test_sums_of_many_become_chains_with_the_same_value():
     for want, have in zip(_run(model, feed), _run(split, feed), strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-6)
     assert split_variadic(split) is split
+
+
+def _pool(shape, **attrs):
+    m = Model({"x": shape}, opset=19)
+    return m, m.build(m.add("Relu", m.add("MaxPool", "x", **attrs)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "attrs"),
+    [
+        ((1, 2, 9, 8), {"kernel_shape": [2, 2], "strides": [3, 3]}),
+        ((1, 2, 9, 9), {"kernel_shape": [2, 3], "strides": [3, 2]}),
+        ((1, 2, 7), {"kernel_shape": [1], "strides": [4]}),
+        ((1, 2, 6, 7), {"kernel_shape": [2, 2], "strides": [3, 2], "pads": [1, 0, 0, 1]}),
+    ],
+)
+def test_windows_that_would_start_in_the_padding_are_left_out(shape, attrs):
+    m, model = _pool(shape, ceil_mode=1, **attrs)
+    settled = settle_ceil(model, infer)
+    feed = m.feed()
+    (want,), (have,) = _run(model, feed), _run(settled, feed)
+    np.testing.assert_array_equal(have, want)
+    dims = settled.graph.output[0].type.tensor_type.shape.dim
+    assert tuple(d.dim_value for d in dims) == want.shape
+
+
+def test_ceil_mode_whose_windows_all_start_inside_is_left_alone():
+    _, model = _pool((1, 2, 9, 8), kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1)
+    assert settle_ceil(model, infer) is model
