@@ -70,6 +70,10 @@ RULES: dict[str, Rule] = {
 
 def canonicalise(graph: Graph) -> None:
     """Rewrite every node of `graph`; what has no NPU form gets a `Node.reason`."""
+    read = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
+    for node in graph.nodes:
+        while len(node.outputs) > 1 and node.outputs[-1] not in read:
+            node.outputs.pop()
     graph.replace_nodes([_rewrite(graph, node) for node in graph.nodes])
 
 

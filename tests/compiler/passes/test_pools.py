@@ -27,3 +27,10 @@ def test_indices_of_maxima_need_the_cpu():
     outs = m.add("MaxPool", "x", kernel_shape=[2, 2], outputs=2)
     graph = passed(m, outs[0], m.add("Cast", outs[1], to=1))
     assert "MaxPool" in graph.nodes[0].reason
+
+
+def test_indices_that_nobody_reads_keep_nothing_on_the_cpu():
+    m = Model({"x": IMAGE})
+    top, _ = m.add("MaxPool", "x", kernel_shape=[2, 2], outputs=2)
+    (node,) = passed(m, top).nodes
+    assert (node.reason, node.outputs) == ("", [top])
