@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections import OrderedDict
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_HEADERS = 3
+#: More than any state dict puts into the memo of a pickle.
+_MOST_MEMO = 1 << 20
 _DTYPES: dict[str, Any] = {
     "FloatStorage": np.float32,
     "DoubleStorage": np.float64,
@@ -108,7 +111,18 @@ class _Unpickler(pickle.Unpickler):
 
     def __init__(self, file: BinaryIO, storages: dict[str, _Storage]) -> None:
         super().__init__(file)
+        self._file = file
         self._storages = storages
+
+    @override
+    def load(self) -> Any:  # noqa: ANN401 - what a pickle holds
+        """Load one pickle after a look at its memo: room is made up to its largest number."""
+        start = self._file.tell()
+        for opcode, argument, _ in pickletools.genops(self._file):
+            if opcode.name.endswith("PUT") and int(argument or 0) >= _MOST_MEMO:
+                raise PthError("the file numbers more objects than a state dict has")
+        self._file.seek(start)
+        return super().load()
 
     @override
     def find_class(self, module_name: str, global_name: str, /) -> object:
@@ -136,8 +150,8 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
         if zipfile.is_zipfile(path):
             state = _load_zip(path)
         else:
-            with open(path, "rb") as file:
-                state = _load_legacy(file)
+            # From memory: a damaged length then reads what is there and makes no more room.
+            state = _load_legacy(io.BytesIO(path.read_bytes()))
         return {str(name): tensor.array() for name, tensor in state.items()}
     except PthError as error:
         raise PthError(f"{path}: {error}") from error

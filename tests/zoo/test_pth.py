@@ -177,6 +177,13 @@ def test_a_damaged_file_is_an_error_wherever_it_ends(write, tmp_path):
             _pth.load(path)
 
 
+def test_a_memo_that_would_fill_the_memory_is_refused(tmp_path):
+    path = tmp_path / "memo.pth"
+    path.write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")
+    with pytest.raises(_pth.PthError, match="numbers more objects"):
+        _pth.load(path)
+
+
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_a_flipped_bit_gives_tensors_or_a_typed_error(position, bit, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pth")
