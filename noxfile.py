@@ -51,7 +51,11 @@ def compile_native(session: nox.Session, *options: str, env: dict[str, str] | No
 def run_native(session: nox.Session, *options: str, env: dict[str, str] | None = None) -> None:
     """Run the C test programs, compiled with the given meson options."""
     build = compile_native(session, *options)
-    session.run("meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", env=env)
+    # Sanitizers slow a program down several times over.
+    patience = ("--timeout-multiplier", "10" if env else "3")
+    session.run(
+        "meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", *patience, env=env
+    )
 
 
 def install_editable(session: nox.Session, extra: str, *options: str) -> None:
