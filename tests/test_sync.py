@@ -190,7 +190,15 @@ def test_streams_raise_or_yield_errors(model):
         model.stream(source, depth=0)
 
 
-def test_keyboard_interrupt_ends_a_wait(path):
+@pytest.fixture
+def interruptible():
+    """The handler of a program in the foreground; in the background SIGINT may be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_keyboard_interrupt_ends_a_wait(path, interruptible):
     with maccel.Accelerator("fault:soft:0?hang_every=1") as acc, acc.load(path) as model:
         timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
