@@ -28,7 +28,6 @@ COVERED_BY = {
     "maccel_aio/_core/_port.py": JOBS,
     "maccel_aio/_core/_reactor.py": LOOPS,
     "maccel_aio/_core/_resident.py": MODEL,
-    "maccel_aio/_core/_segments.py": MODEL,
     "maccel_aio/_core/_source.py": STREAM,
     "maccel_aio/_core/_summary.py": MODEL,
     "maccel_aio/_core/_threads.py": LOOPS,
