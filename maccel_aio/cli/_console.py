@@ -7,6 +7,7 @@ output is one JSON document.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -96,7 +97,7 @@ class JsonConsole(Console):
 
     @override
     def result(self, value: Mapping[str, Any]) -> None:
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        print(json.dumps(_standard(value), indent=2, ensure_ascii=False, allow_nan=False))
 
     @contextmanager
     @override
@@ -207,6 +208,15 @@ def make_console(*, as_json: bool) -> Console:
         return RichConsole()
     except ImportError:
         return Console()
+
+
+def _standard(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value with null for NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _standard(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_standard(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(cell: Cell) -> str:

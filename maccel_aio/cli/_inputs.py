@@ -44,7 +44,7 @@ def read_requests(
     named = [_split(argument, specs) for argument in arguments]
     if len(specs) == 1:
         paths = [Path(path) for _, path in named]
-        names = _distinct([path.stem for path in paths])
+        names = distinct([path.stem for path in paths])
         arrays = [_read(path, specs[0], fit) for path in paths]
         return [Request(name, [array]) for name, array in zip(names, arrays, strict=True)]
     if len(arguments) != len(specs):
@@ -59,13 +59,17 @@ def read_requests(
     return [Request(by_place[0][1].stem, [_read(path, spec, fit) for (_, path), spec in pairs])]
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Return the names, with a number after each one that came before."""
-    seen: dict[str, int] = {}
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with a number after each one that came before; none is there twice."""
+    taken = set(names)
+    seen: set[str] = set()
     made = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        made.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+        number, own = 2, name
+        while own in seen or (own != name and own in taken):
+            number, own = number + 1, f"{name}-{number}"
+        seen.add(own)
+        made.append(own)
     return made
 
 
@@ -81,7 +85,8 @@ def _read(path: Path, spec: TensorSpec, fit: str) -> NDArray[Any]:
     if path.suffix != ".npy":
         return picture_input(path, spec, fit)
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
+        with path.open("rb") as file:  # np.load would offer to load it unsafely
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
     except ValueError as error:
         raise ValueError(f"{path} is not a .npy file of numbers: {error}") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,6 @@ from maccel_aio.cli._console import Column, bar_text, time_text
 from maccel_aio.cli._measure import Bench, Figures, Spread, random_inputs
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
 
     from maccel_aio import LayerTime, Model, TensorSpec
@@ -32,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("model", type=Path, help="a compiled model (.mxq)")
     parser.add_argument("--device", default="auto", help="as for Accelerator (default: auto)")
     parser.add_argument("--depth", type=_positive, help="requests in flight (default: 2 a core)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each part of a round")
+    parser.add_argument("--seconds", type=_duration, default=1.0, help="of each part of a round")
     parser.add_argument("--rounds", type=_positive, default=3, help="rounds (default: 3)")
     parser.add_argument(
         "--peer", type=Path, metavar="ONNX", help="measure onnxruntime on this file in turn"
@@ -44,10 +45,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted seconds above 0, got {text!r}")
+    return seconds
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
@@ -88,16 +98,26 @@ async def _measure(args: argparse.Namespace, console: Console) -> dict[str, Any]
 
 
 def onnxruntime_peer(path: Path, specs: Sequence[TensorSpec], threads: int) -> Callable[[], object]:
-    """Return a function that runs `path` once in onnxruntime, on float inputs like ours."""
+    """Return a function that runs `path` once in onnxruntime, on float inputs like ours.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: onnxruntime cannot run it on inputs like ours.
+    """
     import onnxruntime
 
+    path.stat()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     plain = [spec._replace(preprocess=None) for spec in specs]
-    feed = dict(zip((i.name for i in session.get_inputs()), random_inputs(plain), strict=True))
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        feed = dict(zip((i.name for i in session.get_inputs()), random_inputs(plain), strict=True))
+        session.run(None, feed)
+    except Exception as error:  # onnxruntime's errors have no base of their own
+        raise ValueError(f"{path} cannot be measured beside the model: {error}") from error
     return lambda: session.run(None, feed)
 
 

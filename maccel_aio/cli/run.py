@@ -10,7 +10,7 @@ import anyio
 import numpy as np
 
 from maccel_aio.cli._console import Column
-from maccel_aio.cli._inputs import FITS, Request, read_requests
+from maccel_aio.cli._inputs import FITS, Request, distinct, read_requests
 from maccel_aio.cli.summary import shape_text
 
 if TYPE_CHECKING:
@@ -98,13 +98,14 @@ async def _infer(
 
 
 def _read_labels(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        names = json.loads(text)
-        if not isinstance(names, list):
-            raise ValueError(f"{path} does not hold a JSON list of names")
+    try:
+        text = path.read_text(encoding="utf-8")
+        names = json.loads(text) if path.suffix == ".json" else text.splitlines()
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold class names: {error}") from error
+    if isinstance(names, list):
         return [str(name) for name in names]
-    return text.splitlines()
+    raise ValueError(f"{path} does not hold a JSON list of names")
 
 
 def _show(
@@ -141,9 +142,11 @@ def _save(
     """Write every output; return the paths by ``input.output``."""
     folder.mkdir(parents=True, exist_ok=True)
     saved = {}
+    safe_names = distinct(
+        ["".join(c if c.isalnum() or c in "-_." else "_" for c in name) for name in names]
+    )
     for request, outputs in zip(requests, results, strict=True):
-        for name, array in zip(names, outputs, strict=True):
-            safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+        for name, safe, array in zip(names, safe_names, outputs, strict=True):
             path = folder / f"{request.name}.{safe}.npy"
             np.save(path, array)
             saved[f"{request.name}.{name}"] = str(path)

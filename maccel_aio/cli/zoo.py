@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,6 @@ from maccel_aio.cli._console import Column, size_text
 from maccel_aio.cli.compile import show
 
 if TYPE_CHECKING:
-    import argparse
-
     from maccel_aio.cli._console import Cell, Console
     from maccel_aio.compiler.report import CompileReport
 
@@ -39,8 +39,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _size(text: str) -> tuple[int, int]:
-    height, width = (int(part) for part in text.lower().split("x"))
-    return height, width
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"wanted HEIGHTxWIDTH, such as 512x512, got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def _list(_args: argparse.Namespace, console: Console) -> int:
