@@ -103,7 +103,7 @@ def test_indices_of_maxima_are_the_cpus():
     m = Model({"x": IMAGE})
     top, _ = m.add("MaxPool", "x", kernel_shape=[2, 2], outputs=2)
     check_float(m, m.add("Relu", top))
-    m = Model({"x": IMAGE})
+    m = Model({"x": (1, 5, 8, 8)})  # an even size: MaxUnpool gives back what was there
     top, where = m.add("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2], outputs=2)
     back = m.add("MaxUnpool", top, where, kernel_shape=[2, 2], strides=[2, 2])
     check_float(m, back, cpu=["MaxPool", "MaxUnpool"])
