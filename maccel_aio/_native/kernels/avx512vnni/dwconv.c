@@ -126,8 +126,10 @@ typedef struct dw_unit {
   int linear; /* of row_finish() */
   int mode, image, row, rows, channel; /* first output row and how many */
   int count;                           /* channels that the block really has */
+  /* The first of them that the block before has done: nothing is written twice, a residual may lie in the output. */
+  int done;
   const uint8_t *packed;
-  const uint8_t *source[ROWS_MAX];     /* input rows at column 0, first channel of the block */
+  const uint8_t *source[ROWS_MAX]; /* input rows at column 0, first channel of the block */
   int64_t step[ROWS_MAX];
   uint8_t *padding, *columns;
   int32_t *sums;
@@ -169,8 +171,8 @@ static void unit_interleave(const dw_unit *u, int x0, int n) {
 static void unit_finish(const dw_unit *u, int row, int x0, int n) {
   const float *scale = (const float *)(const void *)(u->packed + 512);
   for (int x = 0; x < n; x++)
-    row_finish(u->task, u->linear, u->sums + (int64_t)x * DW_CHANNELS, scale, u->channel, u->count,
-               mx_place_at(u->task, u->image, row, x0 + x, 0));
+    row_finish(u->task, u->linear, u->sums + (int64_t)x * DW_CHANNELS + u->done, scale + u->done,
+               u->channel + u->done, u->count - u->done, mx_place_at(u->task, u->image, row, x0 + x, 0));
 }
 
 static void unit_row(const dw_unit *u, int r, int x0, int n) {
@@ -178,20 +180,21 @@ static void unit_row(const dw_unit *u, int r, int x0, int n) {
   const mx_view *o = &u->task->out[0];
   uint8_t *out =
       o->data + u->image * o->stride[0] + (u->row + r) * o->stride[1] + x0 * o->stride[2] + u->channel;
-  const dw_tile t = {.columns = u->columns,
-                     .weights = (const int8_t *)u->packed + HEAD_BYTES + r * p->row_bytes,
-                     .bias = (const int32_t *)(const void *)u->packed,
-                     .scale = (const float *)(const void *)(u->packed + 256),
-                     .sw = p->s.sw,
-                     .dw = p->s.dw,
-                     .out = out,
-                     .out_px = o->stride[2],
-                     .count = n,
-                     .mask = u->count >= DW_CHANNELS ? ~(__mmask64)0 : ((__mmask64)1 << u->count) - 1,
-                     .zero = o->zero,
-                     .low = u->task->insn->i[12],
-                     .high = u->task->insn->i[13],
-                     .sums = u->sums};
+  const dw_tile t = {
+      .columns = u->columns,
+      .weights = (const int8_t *)u->packed + HEAD_BYTES + r * p->row_bytes,
+      .bias = (const int32_t *)(const void *)u->packed,
+      .scale = (const float *)(const void *)(u->packed + 256),
+      .sw = p->s.sw,
+      .dw = p->s.dw,
+      .out = out,
+      .out_px = o->stride[2],
+      .count = n,
+      .mask = u->count >= DW_CHANNELS ? ~(__mmask64)0 << u->done : ((__mmask64)1 << u->count) - 1,
+      .zero = o->zero,
+      .low = u->task->insn->i[12],
+      .high = u->task->insn->i[13],
+      .sums = u->sums};
   p->shape->run[u->mode](&t);
   if (u->mode == DW_SUMS) unit_finish(u, u->row + r, x0, n);
 }
@@ -235,6 +238,7 @@ static void run(const mx_task *t, int part, int parts) {
     u.image = strip / bands, u.row = strip % bands * p.rows;
     u.rows = p.s.out_h - u.row < p.rows ? p.s.out_h - u.row : p.rows;
     u.channel = block_channel(&p, block);
+    u.done = block * DW_CHANNELS - u.channel;
     u.count = p.channels < DW_CHANNELS ? p.channels : DW_CHANNELS;
     u.packed = packed_base(t->packed) + block * p.block_bytes;
     unit_run(&u);

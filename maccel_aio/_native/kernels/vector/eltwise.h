@@ -22,14 +22,18 @@ static int elt_small(float m) {
   return m > -1048576.0f && m < 1048576.0f;
 } /* products stay finite; NaN is refused */
 
+enum { ELT_SLACK = 64 }; /* bytes behind the last channel that can be read, whoever owns them (mxq.h) */
+
 /* Elements of the last dimension that are touched: all of the pixel when every operand has room for whole pixels. */
 static int64_t elt_channels(const mx_task *t) {
   const mx_view *o = &t->out[0];
   const int64_t pixel = o->rank >= 2 ? o->stride[o->rank - 2] / mx_dtype_bytes(o->dtype) : o->dims[0];
   if (o->rank < 2 || !(o->flags & MX_TENSOR_PAD_CHANNELS)) return o->dims[o->rank - 1];
-  for (int k = 0; k < 2; k++)
-    if (t->in[k].stride[o->rank - 2] != pixel * mx_dtype_bytes(t->in[k].dtype) || t->in[k].data == o->data)
+  for (int k = 0; k < 2; k++) {
+    const int64_t bytes = mx_dtype_bytes(t->in[k].dtype), gap = (pixel - o->dims[o->rank - 1]) * bytes;
+    if (gap > ELT_SLACK || t->in[k].stride[o->rank - 2] != pixel * bytes || t->in[k].data == o->data)
       return o->dims[o->rank - 1];
+  }
   return pixel;
 }
 
