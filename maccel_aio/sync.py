@@ -11,7 +11,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from maccel_aio._core import _blocking
+from maccel_aio._core import _binding, _blocking, _guard
 from maccel_aio._core._accelerator import BaseAccelerator
 from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._backends import is_running
@@ -22,7 +22,7 @@ from maccel_aio._core._blocking_stream import stream as _stream
 from maccel_aio._core._config import ModelConfig
 from maccel_aio._core._segments import first_values, keep, stage_call
 from maccel_aio._core._types import CloseReport
-from maccel_aio.errors import InvalidError, WaitTimeoutError
+from maccel_aio.errors import InvalidError, MaccelError, WaitTimeoutError
 
 if TYPE_CHECKING:
     import os
@@ -71,6 +71,8 @@ class Model(BaseModel):
         self._accelerator: Accelerator | None = None
         self._owns_accelerator = False
         self._joined: Resident | None = None
+        #: Counts the requests of a model of several segments.
+        self._tally: _blocking.Tally | None = None
         self._report: CloseReport | None = None
 
     @classmethod
@@ -123,6 +125,7 @@ class Model(BaseModel):
             port.cancel_queued()
         limit = time.monotonic() + drain
         while self._in_flight() and time.monotonic() < limit:
+            time.sleep(0.0005)  # what runs may be a segment of the CPU
             for port in list(self._ports):
                 if isinstance(port, _blocking.ThreadPort) and port.in_flight:
                     port.thread_ring.wait_some(0.01)
@@ -266,6 +269,7 @@ class Model(BaseModel):
         resident = self._here()
         if port is None:
             port = _blocking.ThreadPort(_blocking.ring_here(resident.device), self._credits())
+            port.inner = resident.loaded[0].direct is None
             self._local.port = port
             self._add_port(port)
         return port
@@ -284,15 +288,37 @@ class Model(BaseModel):
             raise WaitTimeoutError("no result in time: the request was cancelled")
         return job.result()
 
+    def _tally_here(self) -> _blocking.Tally:
+        with self._lock:
+            if self._tally is None:
+                self._tally = _blocking.Tally()
+                self._ports = [*self._ports, self._tally]
+            return self._tally
+
     def _run_segments(self, prepared: Prepared, limit: float | None) -> list[Array]:
-        values = first_values(prepared)
-        for stage in prepared.loaded.stages:
-            if stage.cpu is not None:
-                made = stage.cpu.run(values)
-            else:
-                made = self._run(stage_call(stage, values, prepared), limit)
-            keep(stage, made, values)
-        return finish_outputs(prepared, values)
+        claim = () if prepared.out is None else _guard.claim(prepared.out)
+        tally = self._tally_here()
+        tally.begin()
+        status = _binding.CANCELED
+        try:
+            values = first_values(prepared)
+            for stage in prepared.loaded.stages:
+                if stage.cpu is not None:
+                    made = stage.cpu.run(values)
+                else:
+                    made = self._run(stage_call(stage, values, prepared), limit)
+                keep(stage, made, values)
+            outputs = finish_outputs(prepared, values)
+            status = _binding.OK
+        except WaitTimeoutError:
+            raise
+        except MaccelError as problem:
+            status = problem.code
+            raise
+        finally:
+            tally.end(status)
+            _guard.release(claim)
+        return outputs
 
     def _warn_in_loop(self) -> None:
         if not Model._warned and is_running():

@@ -212,7 +212,9 @@ class BaseModel:
             else:
                 found = _shapes.match(loaded.variant.inputs, [array.shape for array in arrays])
                 if found is not None:
-                    return Prepared(loaded, arrays, given, None, found, deadline_ns, priority)
+                    made = Prepared(loaded, arrays, given, None, found, deadline_ns, priority)
+                    check_staged(made)
+                    return made
         raise ShapeError(self._mismatch(arrays))
 
     def _mismatch(self, arrays: Sequence[Array]) -> str:
@@ -227,12 +229,15 @@ class BaseModel:
         )
 
     def _in_flight(self) -> int:
-        return sum(port.in_flight for port in list(self._ports))
+        ports = list(self._ports)
+        outer = sum(port.in_flight for port in ports if not port.inner)
+        return max(outer, sum(port.in_flight for port in ports if port.inner))
 
 
-def _add_up(ports: Sequence[Port], past: ModelStats) -> ModelStats:
+def _add_up(every: Sequence[Port], past: ModelStats) -> ModelStats:
+    ports = [port for port in every if not port.inner]
     completed = past.completed + sum(port.completed for port in ports)
-    lag = past.lag_mean_ns * past.completed + sum(port.lag_sum_ns for port in ports)
+    lag = past.lag_mean_ns * past.completed + sum(port.lag_sum_ns for port in every)
     return ModelStats(
         submitted=past.submitted + sum(port.submitted for port in ports),
         completed=completed,
@@ -244,7 +249,7 @@ def _add_up(ports: Sequence[Port], past: ModelStats) -> ModelStats:
         waiting=sum(len(port.waiters) for port in ports),
         max_inflight=0,
         lag_mean_ns=lag / completed if completed else 0.0,
-        lag_max_ns=max((past.lag_max_ns, *(port.lag_max_ns for port in ports))),
+        lag_max_ns=max((past.lag_max_ns, *(port.lag_max_ns for port in every))),
     )
 
 
@@ -287,12 +292,16 @@ def finish_outputs(prepared: Prepared, values: dict[str, Array]) -> list[Array]:
     return prepared.out
 
 
-def check_staged_out(prepared: Prepared) -> None:
-    """Check the caller's ``out`` of a model with several segments.
+def check_staged(prepared: Prepared) -> None:
+    """Check what only models of several segments do not allow, and their ``out``.
 
     Raises:
-        ShapeError: if it does not fit.
+        ShapeError: if ``out`` does not fit.
+        InvalidError: if an array of it is read-only.
+        UnsupportedError: if the inputs are int8.
     """
+    if any(array.dtype == np.int8 for array in prepared.arrays):
+        raise UnsupportedError("quantised inputs need a model without CPU segments")
     if prepared.out is None:
         return
     specs = prepared.loaded.variant.outputs
@@ -304,3 +313,5 @@ def check_staged_out(prepared: Prepared) -> None:
             raise ShapeError(
                 f"out for {spec.name!r} must be float32 {shape}, got {array.dtype} {array.shape}"
             )
+        if not array.flags.writeable:
+            raise InvalidError(f"out for {spec.name!r} is read-only")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from maccel_aio._core._job import BaseJob
 from maccel_aio._core._port import Port
 from maccel_aio._core._ring import Ring
+from maccel_aio._core._segments import Credits
 from maccel_aio._core._types import JobState
 from maccel_aio._typing import override
 from maccel_aio.errors import ClosedError, QueueFullError, WaitTimeoutError
@@ -183,6 +184,26 @@ class ThreadPort(Port):
             if left <= 0:
                 return
             self.thread_ring.wait_some(left)
+
+
+class Tally(Port):
+    """Counts requests that are carried out in parts, by any thread."""
+
+    def __init__(self) -> None:
+        super().__init__(Credits(1), 1, 0, Job, _wake_nobody)  # type: ignore[arg-type]  # no ring
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Count the beginning of a request."""
+        with self._lock:
+            self.in_flight += 1
+            self.submitted += 1
+
+    def end(self, status: int) -> None:
+        """Count the end of a request."""
+        with self._lock:
+            self.in_flight -= 1
+            self.count(status)
 
 
 def _wake_nobody(parked: list[object]) -> None:

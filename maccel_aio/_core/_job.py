@@ -28,8 +28,8 @@ class BaseJob:
     """
 
     __slots__ = (
-        "__weakref__", "_claim", "_listeners", "_outputs", "_plan", "_port", "_status", "_timing",
-        "_user_data", "_waiters", "state", "tag",
+        "__weakref__", "_claim", "_listeners", "_outputs", "_plan", "_port", "_status", "_then",
+        "_timing", "_user_data", "_waiters", "state", "tag",
     )  # fmt: skip
 
     def __init__(self, port: Port, plan: Plan | None, outputs: list[Array]) -> None:
@@ -42,6 +42,8 @@ class BaseJob:
         self._timing: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._waiters: list[Any] = []
         self._listeners: list[Callable[[Any], None]] | None = None
+        #: Called when the device has let go of it.
+        self._then: Callable[[], None] | None = None
         self.state = JobState.QUEUED
         self.tag: object = None
 
@@ -130,6 +132,8 @@ class BaseJob:
             self.state = JobState.CANCELLED
             self._outputs = None
         port.settled(self, status)
+        if self._then is not None:
+            self._then()
 
     def orphan(self) -> None:
         """Decide it without its completion: its ring closes and it still runs."""

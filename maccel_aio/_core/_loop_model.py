@@ -79,6 +79,7 @@ class LoopModel(BaseModel):
         if not segmented and resident.loaded[0].direct is None:
             limit = reactor.ring.capacity  # the model's credits are counted by its other port
         made = LoopPort(ring, limit, self._max_waiting, reactor.loop, job_type)
+        made.inner = not segmented and resident.loaded[0].direct is None
         self._add_port(made)
         return made
 
@@ -119,15 +120,17 @@ class LoopModel(BaseModel):
         if prepared.plan is not None:
             return await self._run_on(self.port_here(), prepared.call(), jobs)
         port = self.port_here()
-        await self.credit(port)
-        job = SegmentedJob(port, None, [])
-        port.submitted += 1
-        await job.carry_here(prepared, self._on_npu)
+        job = self._begin(port, await self.credit(port), prepared)
+        try:
+            await job.carry_here(prepared, self._on_npu)
+        finally:
+            if jobs is not None:
+                jobs |= job.running
         return job
 
-    async def run_native(self, call: Call) -> BaseJob:
+    async def run_native(self, call: Call, jobs: set[BaseJob] | None = None) -> BaseJob:
         """Carry out a native request and return the job, done."""
-        return await self._run_on(self._find_port(segmented=False), call)
+        return await self._run_on(self._find_port(segmented=False), call, jobs)
 
     async def credit(self, port: LoopPort) -> Slot:
         """Take a credit, or wait for one: first come, first served.
@@ -181,14 +184,23 @@ class LoopModel(BaseModel):
             with anyio.move_on_after(self.cancel_grace, shield=True):
                 await settled(job, port.loop)
 
-    async def _on_npu(self, call: Call) -> list[Array]:
-        return (await self.run_native(call)).result()
+    async def _on_npu(self, call: Call, jobs: set[BaseJob]) -> list[Array]:
+        return (await self.run_native(call, jobs)).result()
+
+    def _begin(self, port: LoopPort, slot: Slot, prepared: Prepared) -> SegmentedJob:
+        job = SegmentedJob(port, None, [])
+        try:
+            job.claim(prepared.out)
+        except BaseException:  # the credit must not be lost
+            port.give_back(slot)
+            raise
+        port.submitted += 1
+        return job
 
     def start(self, port: LoopPort, slot: Slot, prepared: Prepared) -> Job:
         """Submit a call with a credit that was taken, and return its job."""
         if prepared.plan is not None:
             return port.start(slot, prepared.call())  # type: ignore[return-value]  # its job_type
-        job = SegmentedJob(port, None, [])
-        port.submitted += 1
+        job = self._begin(port, slot, prepared)
         port.loop.spawn(functools.partial(job.carry, prepared, self._on_npu))
         return job

@@ -76,6 +76,8 @@ class Port:
         self.limit = min(limit, ring.capacity)
         self.max_waiting = max_waiting
         self.closed = False
+        #: Whether its requests are parts of those that another port of the model counts.
+        self.inner = False
         self.in_flight = 0
         self.waiters: collections.deque[Waiter] = collections.deque()
         self.submitted = self.completed = self.failed = self.cancelled = self.expired = 0
@@ -166,6 +168,11 @@ class Port:
 
     # ---- requests
 
+    def give_back(self, slot: Slot) -> None:
+        """Return a credit that was taken and not used."""
+        self.ring.give_back(slot)
+        self._release()
+
     def start(self, slot: Slot, call: Call) -> BaseJob:
         """Submit a call with a credit that was taken.
 
@@ -182,8 +189,7 @@ class Port:
                 outputs = list(call.out)
                 claim = _guard.claim(outputs)
         except BaseException:  # the credit must not be lost
-            self.ring.give_back(slot)
-            self._release()
+            self.give_back(slot)
             raise
         job = self.job_type(self, plan, outputs)
         job._claim = claim  # noqa: SLF001 - port and job are one mechanism
@@ -207,23 +213,28 @@ class Port:
     def settled(self, job: BaseJob, status: int) -> None:
         """Count a completion, free its credit, wake whom it concerns. Called by the job."""
         self.in_flight -= 1
+        self.count(status)
         if status == _binding.OK:
-            self.completed += 1
             _, _, done, reaped = job._timing  # noqa: SLF001
             lag = reaped - done
             self.lag_sum_ns += lag
             self.lag_max_ns = max(self.lag_max_ns, lag)
+        if self.waiters:
+            self.grant()
+        if self.ring.starved:
+            self.ring.feed()
+        self.wake(job)
+
+    def count(self, status: int) -> None:
+        """Count how one request ended."""
+        if status == _binding.OK:
+            self.completed += 1
         elif status == _binding.CANCELED:
             self.cancelled += 1
         elif status == _binding.DEADLINE:
             self.expired += 1
         else:
             self.failed += 1
-        if self.waiters:
-            self.grant()
-        if self.ring.starved:
-            self.ring.feed()
-        self.wake(job)
 
     def wake(self, job: BaseJob) -> None:
         """Wake everybody who waits for a job, and run its callbacks."""

@@ -6,38 +6,35 @@ model from its first segment to its last; its NPU segments take slots of the rin
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 
-from maccel_aio._core import _arrays
+from maccel_aio._core import _arrays, _binding, _guard
 from maccel_aio._core._async_job import Job
-from maccel_aio._core._base_model import check_staged_out, finish_outputs
+from maccel_aio._core._base_model import finish_outputs
 from maccel_aio._core._port import Call
 from maccel_aio._core._types import CancelOutcome, JobState
 from maccel_aio._typing import override
-from maccel_aio.errors import InferenceError, InvalidError, MaccelError, UnsupportedError
+from maccel_aio.errors import InferenceError, InvalidError, MaccelError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from maccel_aio._core._base_model import Prepared
+    from maccel_aio._core._job import BaseJob
     from maccel_aio._core._resident import Stage
     from maccel_aio._typing import Array
 
+    OnNpu = Callable[[Call, set[BaseJob]], Awaitable[list[Array]]]
+
 
 def first_values(prepared: Prepared) -> dict[str, Array]:
-    """Return the inputs of a call as values between segments: views, nothing is copied.
-
-    Raises:
-        ShapeError: if the caller's ``out`` does not fit.
-        UnsupportedError: if the inputs are int8.
-    """
-    check_staged_out(prepared)
+    """Return the inputs of a call as values between segments: views, nothing is copied."""
     values: dict[str, Array] = {}
     for spec, array in zip(prepared.loaded.variant.inputs, prepared.arrays, strict=True):
-        if array.dtype.name == "int8":
-            raise UnsupportedError("quantised inputs need a model without CPU segments")
         leads = _arrays.input_leads(spec, prepared.match)
         values[spec.name] = _arrays.to_onnx(spec, prepared.match, array, leads)
     return values
@@ -66,36 +63,50 @@ def keep(stage: Stage, made: list[Array], values: dict[str, Array]) -> None:
 
 
 async def run_segments(
-    prepared: Prepared, on_npu: Callable[[Call], Awaitable[list[Array]]]
-) -> list[Array]:
-    """Run all segments of a call.
+    prepared: Prepared, on_npu: OnNpu, running: set[BaseJob]
+) -> dict[str, Array]:
+    """Run all segments of a call and return all values.
 
     Args:
         prepared: the call.
         on_npu: runs one native request.
-
-    Returns:
-        The outputs in user order.
+        running: holds the native job for as long as the device may use its memory.
     """
     values = first_values(prepared)
     for stage in prepared.loaded.stages:
         if stage.cpu is not None:
             made = await anyio.to_thread.run_sync(stage.cpu.run, values)
         else:
-            made = await on_npu(stage_call(stage, values, prepared))
+            made = await on_npu(stage_call(stage, values, prepared), running)
         keep(stage, made, values)
-    return finish_outputs(prepared, values)
+    return values
 
 
 class SegmentedJob(Job):
     """A job of a model with several segments, carried by a task in the background."""
 
-    __slots__ = ("_failure", "_scope")
+    __slots__ = ("_failure", "_running", "_scope")
 
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 - as the base class
         super().__init__(*args)
         self._failure: MaccelError | None = None
+        #: Native jobs that the device may still work at.
+        self._running: set[BaseJob] = set()
         self._scope = anyio.CancelScope()
+
+    @property
+    def running(self) -> set[BaseJob]:
+        """Native jobs that the device may still work at."""
+        return self._running
+
+    def claim(self, out: list[Array] | None) -> None:
+        """Register the caller's arrays.
+
+        Raises:
+            BufferInUseError: if a request may still write one of them.
+        """
+        if out is not None:
+            self._claim = _guard.claim(out)
 
     @override
     def error(self) -> MaccelError:
@@ -105,27 +116,29 @@ class SegmentedJob(Job):
     @override
     def cancel(self) -> CancelOutcome:
         """Stop between or within segments; what runs on the device is abandoned."""
+        if self.state is JobState.ABANDONED:
+            return CancelOutcome.ABANDONED
         if self.done():
             return CancelOutcome.DONE
-        self.state = JobState.CANCELLED
+        self.state = JobState.ABANDONED
+        self._port.abandoned += 1
         self._scope.cancel()
-        self._port.wake(self)
+        if not self._claim:
+            self._port.wake(self)
         return CancelOutcome.ABANDONED
 
-    async def carry(
-        self, prepared: Prepared, on_npu: Callable[[Call], Awaitable[list[Array]]]
-    ) -> None:
+    async def carry(self, prepared: Prepared, on_npu: OnNpu) -> None:
         """Run the segments in the background and settle the job. Never raises."""
         with self._scope:
             await self.carry_here(prepared, on_npu)
 
-    async def carry_here(
-        self, prepared: Prepared, on_npu: Callable[[Call], Awaitable[list[Array]]]
-    ) -> None:
+    async def carry_here(self, prepared: Prepared, on_npu: OnNpu) -> None:
         """Run the segments in the calling task and settle the job. Raises only cancellation."""
         outputs: list[Array] | None = None
         try:
-            outputs = await run_segments(prepared, on_npu)
+            values = await run_segments(prepared, on_npu, self._running)
+            if self.state is JobState.QUEUED:  # else nobody wants the outputs any more
+                outputs = finish_outputs(prepared, values)
         except MaccelError as problem:
             self._failure = problem
         except Exception as problem:  # noqa: BLE001 - the job's owner must learn of it
@@ -136,17 +149,23 @@ class SegmentedJob(Job):
 
     def close(self, outputs: list[Array] | None) -> None:
         """Settle with outputs, or as failed or cancelled."""
-        if self.state is JobState.QUEUED:
-            self._outputs = outputs
-            if outputs is not None:
-                self.state = JobState.DONE
-            else:
-                cancelled = self._failure is None
-                self.state = JobState.CANCELLED if cancelled else JobState.FAILED
-        status = {JobState.DONE: 0, JobState.CANCELLED: -6}.get(self.state, -15)
-        if self._failure is not None:
-            status = self._failure.code
-        self._port.settled(self, status)
+        if self.state is JobState.ABANDONED:
+            self._port.abandoned -= 1
+            self._failure = None
+        self._outputs = outputs
+        if outputs is not None:
+            self.state, status = JobState.DONE, _binding.OK
+        elif self._failure is not None:
+            self.state, status = JobState.FAILED, self._failure.code
+        else:
+            self.state, status = JobState.CANCELLED, _binding.CANCELED
+        _guard.release(self._claim)
+        left = [job for job in self._running if job.state is JobState.ABANDONED]
+        if left:  # the credit stays taken for as long as the device works
+            left[0]._then = functools.partial(self._port.settled, self, status)  # noqa: SLF001
+            self._port.wake(self)
+        else:
+            self._port.settled(self, status)
 
 
 class Credits:

@@ -153,10 +153,10 @@ async def test_a_lost_device_ends_what_hangs_exactly_once(plus_path):
     async with maccel_aio.Accelerator("fault:soft:0?hang_every=3&lose_after=4") as acc:
         model = await acc.load(plus_path)
         jobs = [await model.submit(X + index) for index in range(4)]
-        calls = []
+        calls: list[Any] = []
         for job in jobs:
             job.add_done_callback(calls.append)
-        ends = []
+        ends: list[Any] = []
         while len(jobs) < 12:
             try:
                 jobs.append(await model.submit(X))
@@ -282,8 +282,7 @@ async def test_pitfall_07_completions_out_of_order_keep_their_own_arrays(plus_pa
         for index in range(40):
             out = np.zeros(8, np.float32)
             job = await model.submit(X + index, out=[out])
-            job.tag = index
-            job.add_done_callback(lambda job: 1 // (job.tag % 2))  # every second one raises
+            job.add_done_callback(lambda _, index=index: 1 // (index % 2))  # every second raises
             jobs.append(job)
             kept.append(out)
         for index, (job, out) in enumerate(zip(jobs, kept, strict=True)):
