@@ -25,6 +25,9 @@ LANDMARKS = ("right eye", "left eye", "nose", "right mouth corner", "left mouth 
 _CELL = 4
 """One cell of the outputs stands for this many pixels, in each direction."""
 
+_MOST_LOG_SIZE = 20.0
+"""Sizes above this, beyond any picture, are cut to it: their exponential might overflow."""
+
 _CHANNELS = (1, 2, 2, 10)
 """Channels of the outputs: heat map, log sizes (y, x), offsets (y, x), landmarks (y, x)."""
 
@@ -84,7 +87,7 @@ def decode(
     heat, sizes, offsets, points = _channels_first(outputs)
     rows, columns = np.nonzero(heat[0] > threshold)
     scores = heat[0, rows, columns]
-    half = np.exp(sizes[:, rows, columns]) * (_CELL / 2)
+    half = np.exp(np.minimum(sizes[:, rows, columns], _MOST_LOG_SIZE)) * (_CELL / 2)
     centre = np.stack([rows, columns]) + offsets[:, rows, columns] + 0.5
     limit = np.array(heat.shape[1:], np.float32)[:, None] * _CELL
     low = np.clip(centre * _CELL - half, 0, limit)
