@@ -62,11 +62,14 @@ static int same_view(const mxp_tensor *a, const mxp_tensor *b) {
          memcmp(a->dims, b->dims, sizeof a->dims) == 0 && memcmp(a->stride, b->stride, sizeof a->stride) == 0;
 }
 
-/* Every element of an output has bytes of its own: sorted by stride, each dimension steps over all inner ones. */
+/* Every element of an output has bytes of its own: sorted by stride, each dimension steps over all inner ones. A pixel
+ * with padding is one piece. */
 static int self_overlap(const mxp_tensor *t) {
-  uint64_t covered = (uint64_t)mx_elem_bytes(t->dtype);
+  const int padded = (t->flags & MX_TENSOR_PAD_CHANNELS) != 0;
+  uint64_t covered = padded ? (uint64_t)t->stride[t->rank - 2] : (uint64_t)mx_elem_bytes(t->dtype);
   int done[MXP_MAX_RANK] = {0};
-  for (int k = 0; k < t->rank; ++k) {
+  if (padded) done[t->rank - 1] = 1;
+  for (int k = padded; k < t->rank; ++k) {
     int best = -1;
     for (int d = 0; d < t->rank; ++d) {
       if (!done[d] && (best < 0 || t->stride[d] < t->stride[best])) best = d;
