@@ -56,6 +56,7 @@ class Model(BaseModel):
     """
 
     _warned = False
+    _ring_credits = _blocking.RING_CREDITS
 
     def __init__(
         self,
@@ -65,8 +66,7 @@ class Model(BaseModel):
         max_inflight: int | None = None,
         cancel_grace: float = 1.0,
     ) -> None:
-        super().__init__(path, config, max_inflight=max_inflight)
-        self._cancel_grace = cancel_grace
+        super().__init__(path, config, max_inflight=max_inflight, cancel_grace=cancel_grace)
         self._local = threading.local()
         self._accelerator: Accelerator | None = None
         self._owns_accelerator = False
@@ -281,10 +281,10 @@ class Model(BaseModel):
             left = None if limit is None else max(limit - time.monotonic(), 0.0)
             in_time = job.wait(left)
         except BaseException:  # also KeyboardInterrupt: nothing may run on unseen
-            port.settle_cancelled(job, self._cancel_grace)
+            port.settle_cancelled(job, self.cancel_grace)
             raise
         if not in_time:
-            port.settle_cancelled(job, self._cancel_grace)
+            port.settle_cancelled(job, self.cancel_grace)
             raise WaitTimeoutError("no result in time: the request was cancelled")
         return job.result()
 

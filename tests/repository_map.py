@@ -17,7 +17,6 @@ COVERED_BY = {
     "maccel_aio/_core/_backends/__init__.py": LOOPS,
     "maccel_aio/_core/_backends/_asyncio.py": LOOPS,
     "maccel_aio/_core/_backends/_trio.py": LOOPS,
-    "maccel_aio/_core/_base_model.py": MODEL,
     "maccel_aio/_core/_blocking.py": SYNC,
     "maccel_aio/_core/_blocking_stream.py": SYNC,
     "maccel_aio/_core/_cpu.py": MODEL,

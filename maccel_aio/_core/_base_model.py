@@ -6,7 +6,7 @@ import math
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -65,7 +65,14 @@ class BaseModel:
         config: which cores; copied.
         max_inflight: most requests that one event loop or thread may have in flight.
         max_waiting: most requests that may wait for a credit; None for no bound.
+        cancel_grace: how long a cancelled request with ``out=`` waits for the device, seconds.
+
+    Raises:
+        InvalidError: if a bound is not possible.
     """
+
+    #: Room of the ring that requests go through.
+    _ring_credits: ClassVar[int]
 
     def __init__(
         self,
@@ -74,13 +81,19 @@ class BaseModel:
         *,
         max_inflight: int | None = None,
         max_waiting: int | None = 1024,
+        cancel_grace: float = 1.0,
     ) -> None:
         if max_inflight is not None and max_inflight < 1:
             raise InvalidError(f"max_inflight must be at least 1, got {max_inflight}")
+        if max_waiting is not None and max_waiting < 0:
+            raise InvalidError(f"max_waiting must be at least 0, got {max_waiting}")
+        if not cancel_grace >= 0:  # NaN is not, either
+            raise InvalidError(f"cancel_grace must be at least 0 s, got {cancel_grace}")
         self._path = path
         self._config = ModelConfig() if config is None else config.copy()
         self._max_inflight = max_inflight
         self._max_waiting = max_waiting
+        self.cancel_grace = cancel_grace
         self._resident: Resident | None = None
         self._lock = threading.Lock()
         self._ports: list[Port] = []
@@ -160,14 +173,14 @@ class BaseModel:
 
     def _credits(self) -> int:
         if self._max_inflight is not None:
-            return self._max_inflight
+            return min(self._max_inflight, self._ring_credits)
         if self._resident is None:
             return _MIN_CREDITS
         info = self._resident.device.info
         contexts = self._config.get_activation_slots()
         if contexts <= 0:
             contexts = info.clusters * info.local_cores
-        return max(_MIN_CREDITS, 2 * contexts)
+        return min(max(_MIN_CREDITS, 2 * contexts), self._ring_credits)
 
     def _settle_in(self, resident: Resident) -> None:
         """Take a loaded model over, or give it back when this one was closed meanwhile."""
@@ -197,13 +210,15 @@ class BaseModel:
 
         Raises:
             ShapeError: if the arrays fit no variant.
+            InvalidError: if an argument is not of its type.
             DeadlineError: if the deadline is not in the future.
             UnsupportedError: if it asks for a KV cache.
         """
         if cache_size or params:
             raise UnsupportedError("the model has no KV cache: leave cache_size and params out")
         deadline_ns = 0 if deadline is None else _absolute(deadline)
-        given = None if out is None else list(out)
+        given = None if out is None else _checked_out(out)
+        priority = _checked_priority(priority)
         for loaded in self._here().loaded:
             if loaded.direct is not None:
                 plan = loaded.direct.plan(arrays, given)
@@ -263,7 +278,28 @@ def converts_large(arrays: Iterable[Array]) -> bool:
     return any(array.nbytes > LARGE_BYTES and needs_cast(array) for array in arrays)
 
 
+def _checked_out(out: object) -> list[Array]:
+    if not isinstance(out, list | tuple):
+        raise InvalidError(f"out must be a list of arrays, not one {type(out).__name__}")
+    for array in out:
+        if not isinstance(array, np.ndarray):
+            raise InvalidError(f"out must be a list of arrays, but holds a {type(array).__name__}")
+    return list(out)
+
+
+def _checked_priority(priority: object) -> int:
+    if hasattr(priority, "__index__"):
+        number = int(priority.__index__())
+        if -(1 << 31) <= number < 1 << 31:
+            return number
+    raise InvalidError(f"a priority is an integer of 32 bits, not {priority!r}")
+
+
 def _absolute(deadline: float) -> int:
+    try:
+        deadline = float(deadline)
+    except (TypeError, ValueError):
+        raise InvalidError(f"a deadline is a number of seconds, not {deadline!r}") from None
     if math.isnan(deadline):
         raise InvalidError("the deadline is not a number")
     if deadline <= 0:

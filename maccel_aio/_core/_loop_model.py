@@ -11,7 +11,7 @@ import anyio.to_thread
 from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._async_job import Job, LoopPort, settled
 from maccel_aio._core._base_model import BaseModel, convert, converts_large
-from maccel_aio._core._reactor import reactor_for
+from maccel_aio._core._reactor import RING_CREDITS, reactor_for
 from maccel_aio._core._segments import Credits, SegmentedJob
 from maccel_aio._core._types import JobState
 from maccel_aio.errors import ClosedError
@@ -38,6 +38,8 @@ class LoopModel(BaseModel):
         cancel_grace: how long a cancelled request with ``out=`` waits for the device, seconds.
     """
 
+    _ring_credits = RING_CREDITS
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -47,8 +49,10 @@ class LoopModel(BaseModel):
         max_waiting: int | None = 1024,
         cancel_grace: float = 1.0,
     ) -> None:
-        super().__init__(path, config, max_inflight=max_inflight, max_waiting=max_waiting)
-        self.cancel_grace = cancel_grace
+        super().__init__(
+            path, config, max_inflight=max_inflight, max_waiting=max_waiting,
+            cancel_grace=cancel_grace,
+        )  # fmt: skip
         self._port: LoopPort | None = None
 
     # ---- ports
