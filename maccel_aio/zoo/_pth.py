@@ -2,7 +2,8 @@
 
 Both layouts are known: the zip archive that PyTorch writes since 1.6, and the older sequence of
 pickles followed by raw storages. The unpickler knows a closed list of names; any other is an
-error, so a hostile file cannot call anything.
+error, so a hostile file cannot call anything. What the names stand for is shared between files and
+therefore has no attribute that a pickle could set.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import pickle
 import pickletools
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -47,8 +49,7 @@ class PthError(ValueError):
     """The file is not a state dict of plain tensors."""
 
 
-@dataclass(frozen=True, slots=True)
-class _StorageType:
+class _StorageType(NamedTuple):
     dtype: np.dtype[Any]
 
 
@@ -82,26 +83,32 @@ class _Tensor:
         return np.lib.stride_tricks.as_strided(data[self.offset :], self.shape, steps).copy()
 
 
-def _rebuild_tensor(
-    storage: object, offset: object, shape: object, strides: object, *_unused: object
-) -> _Tensor:
-    match storage, offset, shape, strides:
-        case (_Storage() as elements, int(start), tuple(sizes), tuple(steps)) if all(
-            isinstance(number, int) for number in (*sizes, *steps)
-        ):
-            return _Tensor(elements, start, sizes, steps)
-    raise PthError("a tensor is not built from a storage and whole numbers")
+class _RebuildTensor:
+    __slots__ = ()
+
+    def __call__(
+        self, storage: object, offset: object, shape: object, strides: object, *_unused: object
+    ) -> _Tensor:
+        match storage, offset, shape, strides:
+            case (_Storage() as elements, int(start), tuple(sizes), tuple(steps)) if all(
+                isinstance(number, int) for number in (*sizes, *steps)
+            ):
+                return _Tensor(elements, start, sizes, steps)
+        raise PthError("a tensor is not built from a storage and whole numbers")
 
 
-def _rebuild_parameter(tensor: object, *_unused: object) -> object:
-    return tensor
+class _RebuildParameter:
+    __slots__ = ()
+
+    def __call__(self, tensor: object, *_unused: object) -> object:
+        return tensor
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
     **{("torch", name): _StorageType(np.dtype(dtype)) for name, dtype in _DTYPES.items()},
 }
 
@@ -160,7 +167,7 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
         raise PthError(f"{path} is damaged: {error}") from error
     except (EOFError, ValueError, struct.error, pickle.UnpicklingError) as error:
         raise PthError(f"{path} is damaged: {error}") from error
-    except zipfile.BadZipFile as error:
+    except (RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise PthError(f"{path} is damaged: {error}") from error
 
 
@@ -172,7 +179,7 @@ def _tensors_of(value: object) -> dict[Any, _Tensor]:
 
 def _load_zip(path: Path) -> dict[Any, _Tensor]:
     storages: dict[str, _Storage] = {}
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
         index = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
         if index is None:
             raise PthError("the archive has no data.pkl")
