@@ -75,7 +75,7 @@ def test_a_call_of_anything_is_refused_and_not_made(write, name, tmp_path, monke
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_every_protocol_is_guarded(write, protocol, tmp_path):
     class Harm:
-        def __reduce__(self):
+        def __reduce__(self):  # type: ignore[explicit-override]
             return builtins.eval, ("1/0",)
 
     with pytest.raises(_pth.PthError, match=r"eval: refused"):
