@@ -44,12 +44,15 @@ MX_INLINE void dw_dot(int wide, __m512i *acc, __m512i a, __m512i w) {
 
 /* ---- interleaving. rows[b] + x * step[b] is the pixel of row b; rows that do not exist have step 0. */
 
+/* `some` selects the channels that exist: behind them may lie what another part writes now. */
+MX_INLINE __m512i dw_load(const uint8_t *p, __mmask64 some) {
+  return some == ~(__mmask64)0 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(some, p);
+}
+
 MX_INLINE void dw_interleave_bytes(uint8_t *to, const uint8_t *const rows[4], const int64_t step[4],
-                                   int64_t x) {
-  const __m512i r0 = _mm512_loadu_si512(rows[0] + x * step[0]),
-                r1 = _mm512_loadu_si512(rows[1] + x * step[1]);
-  const __m512i r2 = _mm512_loadu_si512(rows[2] + x * step[2]),
-                r3 = _mm512_loadu_si512(rows[3] + x * step[3]);
+                                   int64_t x, __mmask64 some) {
+  const __m512i r0 = dw_load(rows[0] + x * step[0], some), r1 = dw_load(rows[1] + x * step[1], some);
+  const __m512i r2 = dw_load(rows[2] + x * step[2], some), r3 = dw_load(rows[3] + x * step[3], some);
   const __m512i a = _mm512_unpacklo_epi8(r0, r1), b = _mm512_unpackhi_epi8(r0, r1);
   const __m512i c = _mm512_unpacklo_epi8(r2, r3), d = _mm512_unpackhi_epi8(r2, r3);
   _mm512_store_si512(to, _mm512_unpacklo_epi16(a, c));
@@ -59,9 +62,8 @@ MX_INLINE void dw_interleave_bytes(uint8_t *to, const uint8_t *const rows[4], co
 }
 
 MX_INLINE void dw_interleave_words(uint8_t *to, const uint8_t *const rows[2], const int64_t step[2],
-                                   int64_t x) {
-  const __m512i r0 = _mm512_loadu_si512(rows[0] + x * step[0]),
-                r1 = _mm512_loadu_si512(rows[1] + x * step[1]);
+                                   int64_t x, __mmask64 some) {
+  const __m512i r0 = dw_load(rows[0] + x * step[0], some), r1 = dw_load(rows[1] + x * step[1], some);
   const __m512i none = _mm512_setzero_si512();
   const __m512i a = _mm512_unpacklo_epi8(r0, none), b = _mm512_unpackhi_epi8(r0, none);
   const __m512i c = _mm512_unpacklo_epi8(r1, none), d = _mm512_unpackhi_epi8(r1, none);

@@ -154,6 +154,7 @@ static void unit_interleave(const dw_unit *u, int x0, int n) {
             count = (n - 1) * s->sw + (p->shape->kw - 1) * s->dw + 1;
   const __m512i zero = p->depth == 4 ? _mm512_set1_epi8((char)u->task->in[0].zero)
                                      : _mm512_set1_epi16((short)u->task->in[0].zero);
+  const __mmask64 some = u->count >= DW_CHANNELS ? ~(__mmask64)0 : ((__mmask64)1 << u->count) - 1;
   for (int g = 0; g < groups; g++) {
     uint8_t *to = u->columns + g * 256;
     for (int c = 0; c < count; c++, to += groups * 256) {
@@ -161,9 +162,9 @@ static void unit_interleave(const dw_unit *u, int x0, int n) {
       if (x < 0 || x >= s->in_w)
         for (int j = 0; j < 4; j++) _mm512_store_si512(to + 64 * j, zero);
       else if (p->depth == 4)
-        dw_interleave_bytes(to, u->source + 4 * g, u->step + 4 * g, x);
+        dw_interleave_bytes(to, u->source + 4 * g, u->step + 4 * g, x, some);
       else
-        dw_interleave_words(to, u->source + 2 * g, u->step + 2 * g, x);
+        dw_interleave_words(to, u->source + 2 * g, u->step + 2 * g, x, some);
     }
   }
 }

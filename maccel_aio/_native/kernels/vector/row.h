@@ -34,6 +34,14 @@ MX_INLINE f16 row_load(int dtype, const uint8_t *p, int zero) {
   return f16_from(i16_sub(q, i16_all(zero)));
 }
 
+/* n <= 16 of them: behind the last one may lie what another part writes now. */
+MX_INLINE f16 row_load_some(const mx_view *r, const uint8_t *p, int n) {
+  uint8_t copy[32] = {0};
+  if (n >= 16) return row_load(r->dtype, p, r->zero);
+  memcpy(copy, p, (size_t)(n * mx_dtype_bytes(r->dtype)));
+  return row_load(r->dtype, copy, r->zero);
+}
+
 MX_INLINE void row_store(const mx_view *o, uint8_t *p, f16 v, int lo, int hi) {
   if (o->dtype == MACCEL_F32) {
     f16_store((float *)(void *)p, v);
@@ -72,7 +80,7 @@ static inline void row_linear(const mx_task *t, const int32_t *sums, const float
   for (int c = 0; c < n; c += 16) {
     f16 v = f16_mul(f16_from(i16_load(sums + c)), f16_load(scale + c));
     if (residual)
-      v = f16_add(v, f16_mul(row_load(r->dtype, r->data + place->res + c * br, r->zero), f16_all(i->f[2])));
+      v = f16_add(v, f16_mul(row_load_some(r, r->data + place->res + c * br, n - c), f16_all(i->f[2])));
     row_store_some(o, to + c * bo, v, i->i[12], i->i[13], n - c, room);
     if (both)
       row_store_some(second, second->data + place->out1 + c * bs, f16_mul(v, f16_all(i->f[4])), i->i[14],
