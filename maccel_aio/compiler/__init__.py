@@ -14,7 +14,7 @@ import numpy as np
 
 from maccel_aio.compiler import container, manifest
 from maccel_aio.compiler.importer import ModelLike, import_model
-from maccel_aio.compiler.ir import CompileError, Graph
+from maccel_aio.compiler.ir import CompileError, Graph, Node
 from maccel_aio.compiler.isa import Section
 from maccel_aio.compiler.lower import Lowered, lower_bundle
 from maccel_aio.compiler.measure import Measurement, find_taps, tap
@@ -155,11 +155,21 @@ def _checked(graph: Graph, segments: list[Segment]) -> list[Segment]:
         raise CompileError(f"output {missing[0]!r} is an input of the model: leave it out")
     if missing:
         raise CompileError(f"output {missing[0]!r} does not depend on any input")
+    for node in graph.nodes:
+        _check_weights(node)
     for segment in segments:
         for name in (*segment.inputs, *segment.outputs):
             if graph.tensors[name].shape is None:
                 raise CompileError(f"{name!r} has no static shape: it cannot leave {segment.name}")
     return segments
+
+
+def _check_weights(node: Node) -> None:
+    if node.weights is None or node.reason:
+        return
+    for what, values in (("a weight", node.weights.kernel), ("a bias", node.weights.bias)):
+        if not np.isfinite(values).all():
+            raise CompileError(f"node {node.name!r}: {what} is not finite")
 
 
 def _numbers(

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from maccel_aio.errors import InvalidError
+from maccel_aio.errors import CompileError, InvalidError
 
 _log = logging.getLogger("maccel_aio.compiler")
 
@@ -114,11 +114,17 @@ class TappedModel:
         for name in extra:
             tapped.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
         self.taps = self.outputs + extra
-        self._session = open_session(tapped, optimise=False)
+        try:
+            self._session = open_session(tapped, optimise=False)
+        except Exception as error:  # onnxruntime's errors have no common base but this
+            raise CompileError(f"onnxruntime cannot load the model: {error}") from error
 
     def run(self, feed: Feed) -> dict[str, NDArray[Any]]:
         """Return every tapped tensor, and the inputs, of one sample."""
-        values = self._session.run(self.taps, {name: feed[name] for name in self.inputs})
+        try:
+            values = self._session.run(self.taps, {name: feed[name] for name in self.inputs})
+        except Exception as error:  # onnxruntime's errors have no common base but this
+            raise CompileError(f"onnxruntime cannot run the model: {error}") from error
         result = dict(zip(self.taps, values, strict=True))
         result.update({name: np.asarray(feed[name]) for name in self.inputs})
         return result

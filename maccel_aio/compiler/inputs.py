@@ -125,7 +125,7 @@ def _from_arrays(
         msg = f"calibration has {sorted(source)}, the model's inputs are {sorted(shapes)}"
         raise CalibrationError(msg)
     arrays = {
-        name: _fit(name, np.asarray(source[name]), shape, dtypes.get(name, np.float32))
+        name: _fit(name, _array(name, source[name]), shape, dtypes.get(name, np.float32))
         for name, shape in shapes.items()
     }
     counts = {name: len(array) for name, array in arrays.items()}
@@ -134,16 +134,23 @@ def _from_arrays(
     count = min(limit, *counts.values())
 
     def make(index: int) -> Feed:
-        return {name: array[index] for name, array in arrays.items()}
+        return {name: np.asarray(array[index]) for name, array in arrays.items()}
 
     return CalibrationSet(label, count, count, make)
+
+
+def _array(name: str, value: object) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise CalibrationError(f"input {name!r}: calibration is no array: {error}") from error
 
 
 def _fit(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return `array` as ``[samples, *shape]``; a batch dimension of 1 may be left out of it."""
     if array.dtype.kind not in "fiub":
         raise CalibrationError(f"input {name!r}: calibration of type {array.dtype} is not numeric")
-    if array.shape[1:] != shape:
+    if array.ndim == 0 or array.shape[1:] != shape:
         if shape and shape[0] == 1 and array.shape[1:] == shape[1:]:
             array = array[:, None]
         else:

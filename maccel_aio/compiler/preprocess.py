@@ -19,7 +19,10 @@ _KEYS = {"mean", "std", "channels", "crop"}
 
 
 def _per_channel(value: float | Sequence[float], count: int, what: str) -> tuple[float, ...]:
-    numbers = np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()
+    try:
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()
+    except (TypeError, ValueError) as error:
+        raise InvalidError(f"preprocess {what} {value!r} is no number or list of them") from error
     if numbers.size not in (1, count):
         msg = f"preprocess {what} has {numbers.size} values, the input has {count} channels"
         raise InvalidError(msg)
@@ -76,7 +79,7 @@ class Preprocess:
             _per_channel(value.get("mean", 0.0), count, "mean"),
             _per_channel(value.get("std", 1.0), count, "std"),
             channels,
-            float(value.get("crop", 0.875)),
+            _per_channel(value.get("crop", 0.875), 1, "crop")[0],
         )
 
     @property

@@ -24,8 +24,9 @@ def batch_norm(graph: Graph, node: Node) -> Node:
     if any(value is None for value in values):
         raise Unsupported("a parameter is missing")
     gamma, beta, mean, variance = (np.asarray(v, np.float64).ravel() for v in values)
-    scale = gamma / np.sqrt(variance + float(node.attrs.get("epsilon", 1e-5)))
-    node.attrs = {"scale": scale, "shift": beta - mean * scale}
+    with np.errstate(all="ignore"):  # what is not finite then is refused later, by name
+        scale = gamma / np.sqrt(variance + float(node.attrs.get("epsilon", 1e-5)))
+        node.attrs = {"scale": scale, "shift": beta - mean * scale}
     node.inputs = node.inputs[:1]
     return node
 
@@ -82,6 +83,8 @@ def _rewrite(graph: Graph, node: Node) -> Node:
     if rule is None:
         node.reason = f"operator {node.op} is not on the NPU"
         return node
+    if node.op in ("Conv", "ConvTranspose"):
+        convs.check_fit(graph, node)
     try:
         check_float(graph, node)
         return rule(graph, copy.copy(node))

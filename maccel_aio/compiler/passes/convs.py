@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.ir import ConvWeights, Graph, Node
+from maccel_aio.compiler.ir import CompileError, ConvWeights, Graph, Node
 from maccel_aio.compiler.passes.rules import Unsupported, const_input, shape_of
 
 if TYPE_CHECKING:
@@ -86,6 +86,29 @@ def _bias(bias: Array | None, outputs: int) -> Array:
     if bias is None:
         return np.zeros(outputs, np.float32)
     return np.broadcast_to(np.asarray(bias, np.float32).ravel(), (outputs,)).copy()
+
+
+def check_fit(graph: Graph, node: Node) -> None:
+    """Check that an image has the channels of a kernel, and at least one window.
+
+    Raises:
+        CompileError: it has not; a wrong shape was given, or the model is broken.
+    """
+    weight, shape = graph.const(node.inputs[1]), graph.tensors[node.inputs[0]].shape
+    if weight is None or shape is None or len(shape) != weight.ndim:
+        return
+    group = int(node.attrs.get("group", 1))
+    channels = weight.shape[1] * group if node.op == "Conv" else weight.shape[0]
+    if shape[1] != channels:
+        raise CompileError(
+            f"node {node.name!r}: its input of shape {list(shape)} has {shape[1]} channels, "
+            f"its weights are for {channels}"
+        )
+    out = graph.tensors[node.output].shape
+    if min(shape) > 0 and (out is None or min(out) < 1):
+        raise CompileError(
+            f"node {node.name!r}: its input of shape {list(shape)} is smaller than its kernel"
+        )
 
 
 def conv(graph: Graph, node: Node) -> Node:

@@ -70,9 +70,10 @@ def fold_affine(graph: Graph) -> None:
 
 def scaled(weights: ConvWeights, scale: Channels, shift: Channels) -> ConvWeights:
     """Return weights whose results are ``old * scale + shift`` per output channel."""
-    kernel = weights.kernel.astype(np.float64) * scale[:, None, None, None]
-    bias = weights.bias.astype(np.float64) * scale + shift
-    return ConvWeights(kernel.astype(np.float32), bias.astype(np.float32))
+    with np.errstate(all="ignore"):  # what is not finite then is refused later, by name
+        kernel = weights.kernel.astype(np.float64) * scale[:, None, None, None]
+        bias = weights.bias.astype(np.float64) * scale + shift
+        return ConvWeights(kernel.astype(np.float32), bias.astype(np.float32))
 
 
 def _affine(graph: Graph, node: Node, producer: Node) -> tuple[Channels, Channels] | None:
@@ -91,7 +92,8 @@ def _affine(graph: Graph, node: Node, producer: Node) -> tuple[Channels, Channel
     one, zero = np.ones_like(value), np.zeros_like(value)
     if node.op == "Sub":
         return (one, -value) if constants == [1] else (-one, value)
-    forms = {"Add": (one, value), "Mul": (value, zero), "Div": (1.0 / value, zero)}
+    with np.errstate(divide="ignore"):
+        forms = {"Add": (one, value), "Mul": (value, zero), "Div": (1.0 / value, zero)}
     return forms[node.op]
 
 
