@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from maccel_aio.cli._console import Column, size_text
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
     from maccel_aio import Layer, Manifest, TensorSpec, Variant
     from maccel_aio.cli._console import Cell, Console
@@ -72,6 +75,21 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
+def preprocess_text(how: Mapping[str, Any] | None) -> str:
+    """Return a preprocessing for people: one number where all channels have the same."""
+    if not how:
+        return "-"
+    mean, std = (_number_text(how.get(key, plain)) for key, plain in (("mean", 0), ("std", 1)))
+    text = str(how["channels"])
+    text += "" if mean == "0" else f" - {mean}"
+    return text if std == "1" else f"{text} / {std}"
+
+
+def _number_text(value: float | Sequence[float]) -> str:
+    numbers = [f"{number:g}" for number in np.atleast_1d(value)]
+    return numbers[0] if len(set(numbers)) == 1 else f"[{' '.join(numbers)}]"
+
+
 def _tensor_rows(variant: Variant) -> list[list[Cell]]:
     rows = [_tensor_row("input", spec) for spec in variant.inputs]
     return rows + [_tensor_row("output", spec) for spec in variant.outputs]
@@ -81,8 +99,7 @@ def _tensor_row(kind: str, spec: TensorSpec) -> list[Cell]:
     device = spec.device_dtype
     if device != "float32":
         device += f", scale {spec.scale:.4g}, zero {spec.zero_point}"
-    how = spec.preprocess
-    pixels = f"{how['channels']} - {how['mean']} / {how['std']}" if how else "-"
+    pixels = preprocess_text(spec.preprocess)
     shape = shape_text(spec.shape)
     return [(kind, "dim"), (spec.name, "accent"), shape, spec.layout, spec.dtype, device, pixels]
 

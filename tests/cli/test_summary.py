@@ -6,7 +6,7 @@ import pytest
 
 import maccel_aio
 from maccel_aio.cli import main
-from maccel_aio.cli.summary import shape_text
+from maccel_aio.cli.summary import preprocess_text, shape_text
 
 
 def test_the_summary_names_tensors_and_layers(mixed, capsys, monkeypatch):
@@ -56,3 +56,18 @@ def test_what_is_no_model_is_an_error_with_path_and_reason(data, message, tmp_pa
 def test_shapes_for_people():
     assert shape_text((1, 3, 224)) == "1x3x224"
     assert shape_text(()) == "scalar"
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        (None, "-"),
+        ({"channels": "RGB", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}, "RGB"),
+        ({"channels": "RGB", "mean": [127.0] * 3, "std": [128.0] * 3}, "RGB - 127 / 128"),
+        ({"channels": "BGR", "mean": [123.7, 116, 104], "std": 1}, "BGR - [123.7 116 104]"),
+        ({"channels": "GRAY", "mean": 0, "std": 255}, "GRAY / 255"),
+        ({"channels": "RGB"}, "RGB"),
+    ],
+)
+def test_preprocessing_for_people(how, text):
+    assert preprocess_text(how) == text
