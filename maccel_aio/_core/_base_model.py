@@ -244,6 +244,8 @@ class BaseModel:
         )
 
     def _in_flight(self) -> int:
+        if self._resident is not None and self._resident.device.forked:
+            return 0  # all that the ports know of runs in the parent
         ports = list(self._ports)
         outer = sum(port.in_flight for port in ports if not port.inner)
         return max(outer, sum(port.in_flight for port in ports if port.inner))

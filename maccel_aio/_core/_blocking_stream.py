@@ -6,6 +6,7 @@ import collections
 import concurrent.futures
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from maccel_aio._core._pool import DaemonPool
 from maccel_aio._core._types import CancelOutcome, JobState, StreamItem, Timing
 from maccel_aio.errors import CancelledRequestError, WaitTimeoutError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_pool = concurrent.futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="maccel_aio")
+_pool = DaemonPool(8)
 
 
 class BackgroundJob:

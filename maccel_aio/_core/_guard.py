@@ -6,6 +6,7 @@ be given to another one, even when the first was cancelled: then they are *quara
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,14 @@ def release(claimed: tuple[int, ...]) -> None:
 def claims() -> int:
     """Return how many arrays are claimed now."""
     return len(_in_use)
+
+
+def _forget_in_child() -> None:
+    """The device writes the memory of the parent: the child's copy is free."""
+    global _lock
+    _lock = threading.Lock()
+    _in_use.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
