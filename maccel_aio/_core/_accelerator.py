@@ -17,7 +17,7 @@ from maccel_aio._core._resident import Resident
 from maccel_aio._core._threads import Opening, shielded
 from maccel_aio._core._types import CloseReport
 from maccel_aio._typing import override
-from maccel_aio.errors import ClosedError
+from maccel_aio.errors import ClosedError, InvalidError
 
 if TYPE_CHECKING:
     import os
@@ -39,7 +39,9 @@ class BaseAccelerator:
     """
 
     def __init__(self, device: _device.DeviceName = "auto", number: int | None = None) -> None:
-        if number is not None and isinstance(device, str):
+        if number is not None:
+            if not isinstance(device, str):
+                raise InvalidError(f"a number needs the bare name of a device, not {device!r}")
             device = (device, number)
         self._requested = _device.native_name(device)
         self._device: _device.NativeDevice | None = None

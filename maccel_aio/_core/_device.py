@@ -37,7 +37,8 @@ def native_name(device: DeviceName) -> str:
         InvalidError: if it is no name, number or pair of both.
     """
     if isinstance(device, tuple) and len(device) == 2:
-        device = f"{device[0]}:{device[1]}"
+        kind = "soft" if device[0] == "auto" else device[0]
+        device = f"{kind}:{device[1]}"
     if isinstance(device, bool) or not isinstance(device, str | int):
         raise InvalidError(f"a device is a name, a number or (name, number), not {device!r}")
     if isinstance(device, int):
