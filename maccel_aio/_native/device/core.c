@@ -70,8 +70,10 @@ static int lead(mx_crew *crew, mx_duty *duty) {
   MX_FORWARD(mx_request_begin(duty->request));
   if (crew->dry) return MACCEL_OK;
   MX_FORWARD(ensure_context(duty));
+  const uint64_t start = maccel_now_ns();
   mx_plan_expand(crew, duty);
   run_job(crew, duty);
+  mx_plan_learn(crew, duty, maccel_now_ns() - start);
   return MACCEL_OK;
 }
 

@@ -67,6 +67,8 @@ void mx_crew_unlink(mx_crew *crew, mx_request *request);
 int mx_plan_next(mx_crew *crew, mx_worker *worker, mx_duty *duty);
 /* The leader, after begin: decides how many take part. Runs other teams' shares while it must wait. */
 void mx_plan_expand(mx_crew *crew, mx_duty *duty);
+/* The leader, after the run: how long the request took, from mx_plan_expand on. */
+void mx_plan_learn(mx_crew *crew, const mx_duty *duty, uint64_t ns);
 /* Takes an item of a shared request: 1 and its index, or 0. */
 int mx_plan_item(mx_crew *crew, mx_request *request, uint32_t *item);
 /* Gives core and context back. 1: this was the last one, who completes the request. */

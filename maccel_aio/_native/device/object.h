@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "atomic.h"
+#include "choice.h"
 #include "device.h"
 #include "exec.h"
 
@@ -46,6 +47,7 @@ struct maccel_model {
   /* Activation slots, written under the lock of the crew that runs the model. */
   mx_context *idle[MX_MAX_CORES];
   int idle_count, created, cores_used;
+  mx_choice choice; /* under the same lock */
 };
 
 /* Opens any device by name, without the checks of the public call. */

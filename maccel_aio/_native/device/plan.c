@@ -188,8 +188,16 @@ static void expand_auto(mx_crew *crew, mx_duty *duty) {
   int parts = mx_plan_max_parts(crew, r->model);
   if (r->batch > 1 && crew->queued == 0)
     share_items(crew, r, ~0u);
-  else if (parts > 1 && crew->queued == 0 && crew->busy == 1)
+  else if (parts > 1 && crew->queued == 0 && crew->busy == 1 && mx_choice_team(&r->model->choice))
     form_team(crew, duty, parts);
+}
+
+void mx_plan_learn(mx_crew *crew, const mx_duty *duty, uint64_t ns) {
+  const mx_request *r = duty->request;
+  if (r->model->options.core_mode != MACCEL_MODE_AUTO || r->batch > 1) return;
+  pthread_mutex_lock(&crew->lock);
+  mx_choice_learn(&r->model->choice, r->job.kind == MX_JOB_TEAM, ns);
+  pthread_mutex_unlock(&crew->lock);
 }
 
 void mx_plan_expand(mx_crew *crew, mx_duty *duty) {
