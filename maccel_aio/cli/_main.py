@@ -42,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (default: the process's arguments); return the exit status."""
     args = build_parser().parse_args(argv)
+    # Left alone, onnxruntime names the machine and reports from it as soon as it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     console = make_console(as_json=getattr(args, "json", False))
     try:
         return int(args.run(args, console))

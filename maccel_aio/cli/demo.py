@@ -163,7 +163,9 @@ async def _video(
                 lambda count, fps: task.update(count, note=f"frame {count}, {fps:.0f} fps"),
             )
     show_video(console, report)
-    console.line(f"  wrote {target} ({size_text(target.stat().st_size)}, {report.codec})", "good")
+    size = size_text(target.stat().st_size)
+    stills = target.with_suffix(".png")
+    console.line(f"  wrote {target} ({size}, {report.codec}); three frames in {stills}", "good")
     return {**report._asdict(), "fps": report.fps, "path": str(target)}
 
 

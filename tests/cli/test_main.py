@@ -1,5 +1,6 @@
 """The program as a whole: help, exit status, one-line errors."""
 
+import os
 import subprocess
 import sys
 
@@ -132,3 +133,16 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("maccel_aio.zoo.entry", broken)
     with pytest.raises(ExceptionGroup):
         main(["zoo", "get", "photos"])
+
+
+def test_the_program_lets_no_dependency_report_from_the_machine(tmp_path):
+    code = (
+        "from maccel_aio.cli import main\n"
+        "main(['devices', '--json'])\n"
+        "import onnxruntime, os\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n"
+    )
+    kept = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    empty = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=kept | empty)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
