@@ -19,10 +19,39 @@ from maccel_aio._core._base_model import BaseModel, convert, finish_outputs
 from maccel_aio._core._blocking import Job
 from maccel_aio._core._blocking_stream import BackgroundJob
 from maccel_aio._core._blocking_stream import stream as _stream
-from maccel_aio._core._config import ModelConfig
+from maccel_aio._core._config import ModelConfig as ModelConfig
 from maccel_aio._core._segments import first_values, keep, stage_call
-from maccel_aio._core._types import CloseReport
-from maccel_aio.errors import InvalidError, MaccelError, WaitTimeoutError
+from maccel_aio._core._types import CancelOutcome as CancelOutcome
+from maccel_aio._core._types import CloseReport as CloseReport
+from maccel_aio._core._types import Cluster as Cluster
+from maccel_aio._core._types import Core as Core
+from maccel_aio._core._types import CoreId as CoreId
+from maccel_aio._core._types import CoreMode as CoreMode
+from maccel_aio._core._types import DeviceStats as DeviceStats
+from maccel_aio._core._types import JobState as JobState
+from maccel_aio._core._types import LayerTime as LayerTime
+from maccel_aio._core._types import ModelStats as ModelStats
+from maccel_aio._core._types import StreamItem as StreamItem
+from maccel_aio._core._types import TensorSpec as TensorSpec
+from maccel_aio._core._types import Timing as Timing
+from maccel_aio.errors import BufferInUseError as BufferInUseError
+from maccel_aio.errors import CancelledRequestError as CancelledRequestError
+from maccel_aio.errors import ClosedError as ClosedError
+from maccel_aio.errors import CompileError as CompileError
+from maccel_aio.errors import DeadlineError as DeadlineError
+from maccel_aio.errors import DeviceLostError as DeviceLostError
+from maccel_aio.errors import DeviceNotFoundError as DeviceNotFoundError
+from maccel_aio.errors import ForkedError as ForkedError
+from maccel_aio.errors import InferenceError as InferenceError
+from maccel_aio.errors import InvalidError as InvalidError
+from maccel_aio.errors import MaccelError as MaccelError
+from maccel_aio.errors import ModelFormatError as ModelFormatError
+from maccel_aio.errors import OutOfMemoryError as OutOfMemoryError
+from maccel_aio.errors import QueueFullError as QueueFullError
+from maccel_aio.errors import ShapeError as ShapeError
+from maccel_aio.errors import UnsupportedError as UnsupportedError
+from maccel_aio.errors import WaitTimeoutError as WaitTimeoutError
+from maccel_aio.errors import WrongLoopError as WrongLoopError
 
 if TYPE_CHECKING:
     import os
@@ -33,13 +62,18 @@ if TYPE_CHECKING:
     from maccel_aio._core._device import DeviceName
     from maccel_aio._core._port import Call
     from maccel_aio._core._resident import Resident
-    from maccel_aio._core._types import StreamItem
     from maccel_aio._typing import Array
 
 T = TypeVar("T")
 
 __all__ = [
-    "Accelerator", "BackgroundJob", "CloseReport", "Job", "Model", "ModelConfig", "load",
+    "Accelerator", "BackgroundJob", "BufferInUseError", "CancelOutcome",
+    "CancelledRequestError", "CloseReport", "ClosedError", "Cluster", "CompileError", "Core",
+    "CoreId", "CoreMode", "DeadlineError", "DeviceLostError", "DeviceNotFoundError",
+    "DeviceStats", "ForkedError", "InferenceError", "InvalidError", "Job", "JobState",
+    "LayerTime", "MaccelError", "Model", "ModelConfig", "ModelFormatError", "ModelStats",
+    "OutOfMemoryError", "QueueFullError", "ShapeError", "StreamItem", "TensorSpec", "Timing",
+    "UnsupportedError", "WaitTimeoutError", "WrongLoopError", "load",
 ]  # fmt: skip
 
 _FOREVER = 3600.0 * 24

@@ -298,3 +298,17 @@ def test_a_broken_cpu_segment_is_a_format_error(tmp_path):
         with pytest.raises(maccel_aio.ModelFormatError, match="cpu0") as caught:
             acc.load(path)
         assert caught.value.path == str(path)
+
+
+def test_the_blocking_twin_has_the_nouns_and_errors_of_the_package():
+    only_async = {"DeviceInfo", "Layer", "Manifest", "Segment", "Stream", "StreamStats", "Variant"}
+    functions = {"compile", "isa", "read_manifest"}
+    missing = set(maccel_aio.__all__) - only_async - functions - set(maccel.__all__)
+    assert missing == set()
+    for name in set(maccel_aio.__all__) & set(maccel.__all__) - {
+        "Accelerator",
+        "Job",
+        "Model",
+        "load",
+    }:
+        assert getattr(maccel, name) is getattr(maccel_aio, name)
