@@ -189,7 +189,20 @@ def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     if slim is None or [v.name for v in (*slim.graph.input, *slim.graph.output)] != before:
         _log.warning("onnxslim changed the model's interface: compiling the model as it is")
         return model
+    if not _is_whole(slim.graph):
+        _log.warning("onnxslim lost a value of the model: compiling the model as it is")
+        return model
     return _with_sound_shapes(slim, model)
+
+
+def _is_whole(graph: onnx.GraphProto) -> bool:
+    """Whether every value that is read has been made before."""
+    made = {value.name for value in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        if any(name and name not in made for name in node.input):
+            return False
+        made.update(node.output)
+    return all(value.name in made for value in graph.output)
 
 
 def _with_sound_shapes(slim: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:

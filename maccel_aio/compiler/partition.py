@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from maccel_aio.compiler.ir import CompileError
 from maccel_aio.compiler.isa import MAX_PORTS
 from maccel_aio.compiler.lower import VIEW_OPS
 
@@ -91,11 +92,15 @@ def _schedule(graph: Graph) -> list[list[Node]]:
     ready = set(graph.inputs) | {n for n, t in graph.tensors.items() if t.const is not None}
     groups: list[list[Node]] = []
     side = _first_side(graph, ready)
+    idle = False
     while waiting:
         taken, waiting = _take(waiting, ready, side)
         if taken:
             groups.append(taken)
-        side = not side
+        elif idle:
+            lost = next(name for name in waiting[0].inputs if name and name not in ready)
+            raise CompileError(f"node {waiting[0].name!r} reads {lost!r}, which nothing computes")
+        idle, side = not taken, not side
     return groups
 
 

@@ -1,10 +1,12 @@
 """Segments: as few as the order allows, and nothing that cannot pass between them."""
 
 import numpy as np
+import pytest
 
 from maccel_aio.compiler.importer import import_model
 from maccel_aio.compiler.partition import partition
 from maccel_aio.compiler.passes import run_passes
+from maccel_aio.errors import CompileError
 from tests.compiler.onnx_models import Model
 
 IMAGE = (1, 4, 6, 6)
@@ -78,3 +80,12 @@ def test_a_bundle_with_more_ends_than_a_program_may_have_goes_to_the_cpu():
     few = Model({f"x{k}": (1, 2, 3, 3) for k in range(31)})
     _, segments = _segments(few, few.add("Concat", *few.inputs, axis=1))
     assert [s.on_npu for s in segments] == [True]
+
+
+def test_a_value_that_nothing_computes_is_named():
+    m = Model({"x": IMAGE})
+    graph = import_model(m.build(m.conv(m.add("Relu", "x"), (4, 4, 1, 1))), simplify=False)
+    run_passes(graph)
+    lost = graph.nodes.pop(0)
+    with pytest.raises(CompileError, match=f"reads '{lost.output}', which nothing computes"):
+        partition(graph)
