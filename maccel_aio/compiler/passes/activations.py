@@ -75,7 +75,8 @@ def _clip(graph: Graph, node: Node) -> Activation:
             found = const_input(graph, node, index, f"the {attr} bound")
             value = default if found is None else found.reshape(-1)[0]
         bounds.append(float(np.clip(value, -FLOAT_MAX, FLOAT_MAX)))
-    return Activation("clamp", bounds[0], bounds[1])
+    low, high = bounds
+    return Activation("clamp", min(low, high), high)  # crossed bounds: the upper one everywhere
 
 
 def _prelu(graph: Graph, node: Node) -> Activation:

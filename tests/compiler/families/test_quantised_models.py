@@ -1,0 +1,205 @@
+"""Models that onnxruntime has quantised: the device gives its codes, or their neighbours."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from maccel_aio.errors import CompileError
+from tests.compiler.families.harness import Compiled, compiled, reference
+from tests.compiler.onnx_models import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IMAGE = (1, 4, 9, 8)
+KINDS = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
+
+
+class Samples(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, m: Model) -> None:
+        self.left = [m.feed() for _ in range(6)]
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return self.left.pop() if self.left else None
+
+
+def _quantised(
+    m: Model, output: str, kind: str, *, per_channel: bool, form: QuantFormat = QuantFormat.QDQ
+) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        plain, done = Path(folder) / "f.onnx", Path(folder) / "q.onnx"
+        onnx.save(m.build(output), plain)
+        quantize_static(
+            plain,
+            done,
+            Samples(m),
+            quant_format=form,
+            per_channel=per_channel,
+            activation_type=KINDS[kind],
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(done)
+
+
+def _conv(m: Model) -> str:
+    return m.conv("x", (6, 4, 3, 3), pads=[1] * 4)
+
+
+def _conv_relu(m: Model) -> str:
+    return str(m.add("Relu", _conv(m)))
+
+
+def _strided(m: Model) -> str:
+    return str(m.add("Relu", m.conv("x", (7, 4, 3, 3), strides=[2, 2], pads=[0, 1, 1, 0])))
+
+
+def _depthwise(m: Model) -> str:
+    return m.conv("x", (4, 1, 3, 3), group=4, pads=[1] * 4)
+
+
+def _dilated(m: Model) -> str:
+    return m.conv("x", (5, 4, 3, 3), dilations=[2, 2])
+
+
+def _gemm(m: Model) -> str:
+    flat = m.add("Flatten", m.add("GlobalAveragePool", _conv_relu(m)))
+    return str(m.add("Gemm", flat, m.random(5, 6), m.random(5), transB=1))
+
+
+def _residual(m: Model) -> str:
+    t = _conv_relu(m)
+    return str(m.add("Relu", m.add("Add", m.conv(t, (6, 6, 3, 3), pads=[1] * 4), t)))
+
+
+def _chain(m: Model) -> str:
+    t = _conv_relu(m)
+    t = m.add("Relu", m.conv(t, (6, 1, 3, 3), group=6, pads=[1] * 4))
+    return m.conv(t, (5, 6, 1, 1))
+
+
+def _pooled(m: Model) -> str:
+    t = m.add("MaxPool", _conv_relu(m), kernel_shape=[2, 2], strides=[2, 2])
+    return m.conv(t, (5, 6, 1, 1))
+
+
+def _joined(m: Model) -> str:
+    t = m.add("Concat", m.conv("x", (5, 4, 1, 1)), m.conv("x", (4, 4, 3, 3), pads=[1] * 4), axis=1)
+    return m.conv(t, (3, 9, 1, 1))
+
+
+LAYERS: dict[str, Callable[[Model], str]] = {
+    "conv": _conv, "conv_relu": _conv_relu, "strided": _strided, "depthwise": _depthwise,
+    "dilated": _dilated,
+}  # fmt: skip
+NETWORKS: dict[str, Callable[[Model], str]] = {
+    "gemm": _gemm, "residual": _residual, "chain": _chain, "pooled": _pooled, "joined": _joined,
+}  # fmt: skip
+
+
+@functools.cache
+def _compiled(name: str, kind: str, per_channel: bool) -> tuple[Compiled, Model]:
+    m = Model({"x": IMAGE}, seed=len(name))
+    model = _quantised(m, (LAYERS | NETWORKS)[name](m), kind, per_channel=per_channel)
+    return compiled(model, precision="int8"), m
+
+
+def _last_scale(model: onnx.ModelProto) -> float:
+    """Return the step of the codes of the output."""
+    constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    (last,) = [n for n in model.graph.node if n.output[0] == model.graph.output[0].name]
+    return float(constants[last.input[1]])
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_within_one_code_of_onnxruntime(name, kind, per_channel):
+    """The output leaves the device before it is rounded: half a code, and half for a tie."""
+    found, m = _compiled(name, kind, per_channel)
+    step = _last_scale(found.model)
+    for _ in range(3):
+        feed = {"x": m.feed()["x"] * np.float32(0.7)}  # no clipping
+        (have,), (want,) = found.run(feed), reference(found.model, feed)
+        assert np.abs(have - want).max() <= step * 1.001
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_near_onnxruntime(name, kind, per_channel):
+    """A code more or less in the middle moves the output by its weight, not by its own size."""
+    found, m = _compiled(name, kind, per_channel)
+    assert found.on_cpu() == []
+    signal = noise = 0.0
+    for _ in range(4):
+        feed = {"x": m.feed()["x"] * np.float32(0.7)}
+        (have,), (want,) = found.run(feed), reference(found.model, feed)
+        signal += float(np.square(want).sum())
+        noise += float(np.square(have - want).sum())
+    assert 10 * np.log10(signal / noise) > 30
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_layers_of_quantised_models_compute_in_integers(name, kind):
+    found, _ = _compiled(name, kind, True)
+    weighted = [layer.precision for layer in found.report.layers if layer.macs]
+    integer = sum(precision == "int8" for precision in weighted)
+    assert integer >= len(weighted) - (name == "gemm")  # a pooled vector may stay float
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_input_has_the_prescribed_format(kind):
+    found, _ = _compiled("conv", kind, True)
+    constants = {i.name: numpy_helper.to_array(i) for i in found.model.graph.initializer}
+    first = next(n for n in found.model.graph.node if n.input[0] == "x")
+    entry = found.file.variant["inputs"][0]
+    assert entry["device_dtype"] == "uint8"
+    assert entry["scale"] == pytest.approx(float(constants[first.input[1]]), rel=1e-6)
+    shift = 128 if kind == "s8" else 0
+    assert entry["zero_point"] == int(constants[first.input[2]]) + shift
+
+
+def test_calibration_may_be_given_as_well_and_changes_nothing():
+    found, m = _compiled("chain", "u8", True)
+    again = compiled(found.model, precision="int8", calibration=m.feed(4))
+    feed = m.feed()
+    np.testing.assert_array_equal(found.run(feed)[0], again.run(feed)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_quantised_operators_run(kind):
+    """QLinearConv and its like are operators of their own: the CPU has them."""
+    m = Model({"x": IMAGE})
+    model = _quantised(m, _chain(m), kind, per_channel=False, form=QuantFormat.QOperator)
+    assert any(node.op_type == "QLinearConv" for node in model.graph.node)
+    found = compiled(model, precision="int8", calibration=m.feed(2))
+    feed = m.feed()
+    np.testing.assert_allclose(found.run(feed)[0], reference(model, feed)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["zero", "negative", "nan"])
+def test_scales_that_are_none(how, tmp_path):
+    found, _ = _compiled("conv", "u8", True)
+    model = onnx.ModelProto()
+    model.CopyFrom(found.model)
+    value: Any = {"zero": 0.0, "negative": -1.0, "nan": np.nan}[how]
+    for entry in model.graph.initializer:
+        if entry.name == "x_scale":
+            entry.CopyFrom(numpy_helper.from_array(np.float32(value), entry.name))
+    with pytest.raises(CompileError, match="scale is not positive"):
+        compiled(model, precision="int8")
