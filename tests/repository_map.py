@@ -12,7 +12,6 @@ RING = "tests/native/device/test_ring.c"
 COVERED_BY = {
     "maccel_aio/__init__.py": "tests/compiler/test_init__.py",
     "maccel_aio/_core/_accelerator.py": JOBS,
-    "maccel_aio/_core/_arrays.py": "tests/core/test_shapes.py",
     "maccel_aio/_core/_async_job.py": JOBS,
     "maccel_aio/_core/_backends/__init__.py": LOOPS,
     "maccel_aio/_core/_backends/_asyncio.py": LOOPS,
