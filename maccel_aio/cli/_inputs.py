@@ -107,8 +107,14 @@ def picture_input(path: Path, spec: TensorSpec, fit: str) -> NDArray[np.uint8]:
         )
     _, *rest = spec.shape
     channels, height, width = rest if spec.layout == "NCHW" else (rest[2], rest[0], rest[1])
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    # What Pillow makes of a damaged file depends on the format and the byte.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise OSError(f"{path} cannot be read as a picture: {error}") from error
     size = (width, height)
     if fit == "crop":
         image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)

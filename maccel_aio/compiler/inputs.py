@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from PIL.Image import DecompressionBombError
 
 from maccel_aio.compiler.pictures import Augmentation, find_pictures, read_picture
 from maccel_aio.errors import InvalidError
@@ -209,7 +210,8 @@ def _from_pictures(
         path = paths[index % len(paths)]
         try:
             pixels = read_picture(path, height, width, how.channels, how.crop, change)
-        except (OSError, ValueError) as error:
+        # What Pillow makes of a damaged file depends on the format and the byte.
+        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
             raise CalibrationError(f"picture {path} cannot be read: {error}") from error
         image = how.apply(pixels)
         return {name: (image if last else np.ascontiguousarray(image.transpose(2, 0, 1)))[None]}

@@ -2,8 +2,10 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
+from zlib import compress, crc32
 
 import numpy as np
 import onnx
@@ -11,6 +13,16 @@ import pytest
 
 from maccel_aio.cli import main
 from tests import networks
+
+
+def png(width, height):
+    """A picture whose header promises that many pixels, and that has none."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +45,10 @@ def bench_room(tmp_path_factory, classifier, mixed):
     np.save(room / "none.npy", np.zeros((0, 3, 32, 32), np.float32))
     (room / "garbage.npy").write_bytes(b"hi\n")
     (room / "garbage.png").write_bytes(b"hi\n")
+    (room / "bomb.png").write_bytes(png(60_000, 60_000))
+    (room / "cut.png").write_bytes(png(6, 6))
+    (room / "bombs").mkdir()
+    (room / "bombs" / "big.png").write_bytes(png(60_000, 60_000))
     (room / "object.json").write_text('{"a": 1}')
     (room / "broken.json").write_text("[")
     (room / "latin.txt").write_bytes(b"caf\xe9\n")
@@ -86,6 +102,8 @@ WRONG_FILES = [
     (["run", "good.mxq", "-i", "absent.png"], ["absent.png", "No such file"]),
     (["run", "good.mxq", "-i", "garbage.npy"], ["garbage.npy", "not a .npy file"]),
     (["run", "good.mxq", "-i", "garbage.png"], ["garbage.png"]),
+    (["run", "good.mxq", "-i", "bomb.png"], ["bomb.png cannot be read", "3600000000 pixels"]),
+    (["run", "good.mxq", "-i", "cut.png"], ["cut.png cannot be read", "truncated"]),
     (["run", "good.mxq", "-i", "folder"], ["folder", "directory"]),
     (["run", "good.mxq", "-i", "text.npy"], ["dtype", "<U1"]),
     (["run", "good.mxq", "-i", "complex.npy"], ["complex64"]),
@@ -204,6 +222,13 @@ def test_preprocessing_that_cannot_be_is_one_line(option, bench_room, monkeypatc
     arguments = ["compile", "good.onnx", "-o", "x.mxq", "--calibration", "good.npz"]
     failed([*arguments, "--preprocess", option], capsys)
     assert not (bench_room / "x.mxq").exists()
+
+
+def test_a_picture_that_cannot_calibrate_is_named(bench_room, monkeypatch, capsys):
+    monkeypatch.chdir(bench_room)
+    arguments = ["compile", "good.onnx", "-o", "x.mxq", "--calibration", "bombs"]
+    line = failed([*arguments, "--preprocess", "mean=0,std=1,channels=RGB"], capsys)
+    assert "big.png cannot be read" in line
 
 
 @pytest.mark.parametrize("folder", ["empty", "folder"])
