@@ -202,7 +202,8 @@ class Model(BaseModel):
         """Run the model once. Arguments, outputs and errors are those of the asynchronous twin.
 
         Args:
-            x: one array, or a list with one array an input.
+            x: one array, or a list with one array an input. Where an image fits both layouts, HWC
+                wins.
             out: arrays to write the outputs to; default: new ones.
             cache_size: tokens in the KV cache; only 0 for models without one.
             params: of a batched language model; only None for others.

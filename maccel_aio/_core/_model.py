@@ -149,9 +149,10 @@ class Model(LoopModel):
         Args:
             x: one array, or a list with one array an input. float32, or uint8 (raw pixels, through
                 the model's fused preprocessing if it has one), or int8 (quantised); other numbers
-                are converted to float32. Images may be HWC or CHW; the batch dimension may be left
-                out, or be of any size if the model has one. Not copied: do not change it before
-                the outputs are there.
+                are converted to float32. Images may be HWC or CHW; where both fit (a cube such as
+                8x8x8) HWC wins, whatever the model has. The batch dimension may be left out, or be
+                of any size if the model has one. Not copied: do not change it before the outputs
+                are there.
             out: arrays to write the outputs to, in the model's order; default: new ones.
             cache_size: tokens in the KV cache; only 0 for models without one.
             params: of a batched language model; only None for others.
