@@ -16,7 +16,6 @@ COVERED_BY = {
     "maccel_aio/_core/_backends/__init__.py": LOOPS,
     "maccel_aio/_core/_backends/_asyncio.py": LOOPS,
     "maccel_aio/_core/_backends/_trio.py": LOOPS,
-    "maccel_aio/_core/_blocking.py": SYNC,
     "maccel_aio/_core/_blocking_stream.py": SYNC,
     "maccel_aio/_core/_cpu.py": MODEL,
     "maccel_aio/_core/_graveyard.py": "tests/core/test_guard.py",

@@ -99,6 +99,8 @@ class BaseJob:
         status = self._port.ring.cancel(self._user_data)
         if status == _binding.OK:
             self.state = JobState.CANCELLED
+            _guard.release(self._claim)  # no core has seen it, and none will
+            self._claim = ()
             self._port.wake(self)
             return CancelOutcome.REMOVED
         if status == _binding.ALREADY:

@@ -1,6 +1,7 @@
 """From the caller's arrays to the device and back, against numpy: layouts, strides, dtypes."""
 
 import dataclasses
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def checks():
 def models(device, tmp_path_factory):
     """Image models in both layouts, with and without a batch, and two quantised ones."""
     folder = tmp_path_factory.mktemp("arrays")
-    made = {
+    made: dict[Any, Any] = {
         (layout, batch): device.load(
             mxqtools.image(folder / f"{layout}{batch}.mxq", C, H, W, layout, batch)
         )
@@ -60,7 +61,7 @@ class Form:
 
     step: int
     flip: tuple[bool, ...]
-    order: str
+    order: Literal["C", "F"]
     read_only: bool
     offset: int
     broadcast: bool
@@ -195,8 +196,11 @@ def test_structured_and_void_arrays_are_refused(models):
 def test_what_numpy_understands_is_an_input(models, kind):
     values = np.arange(6, dtype=np.float32)
     x = {
-        "list": [values], "tuple": (values,), "nested list": [values.tolist()],
-        "subclass": values.view(type("Mine", (np.ndarray,), {})), "memoryview": memoryview(values),
+        "list": [values],
+        "tuple": (values,),
+        "nested list": [values.tolist()],
+        "subclass": values.view(type("Mine", (np.ndarray,), {})),
+        "memoryview": memoryview(values.tobytes()).cast("f"),
     }[kind]  # fmt: skip
     np.testing.assert_array_equal(models["vector"].infer(x)[0], values + 1)
 

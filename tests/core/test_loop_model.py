@@ -5,7 +5,6 @@ own, and the caller's ``out=``. Each cell runs in asyncio, uvloop and trio.
 """
 
 import asyncio
-import gc
 import time
 from typing import Any
 
@@ -18,7 +17,7 @@ import trio
 
 import maccel_aio
 from maccel_aio import CancelOutcome
-from maccel_aio._core import _guard
+from maccel_aio._core import _graveyard, _guard
 
 X = np.arange(8, dtype=np.float32)
 ONE_CORE = "fault:soft:0?cores=1&delay_ms=40"
@@ -101,12 +100,24 @@ async def test_cell_queued_on_the_device(plus_path, out):
             await until(lambda: acc.stats().queued == 1)
             await victim.cancel()
             assert not holder.done()
-            assert acc.stats().queued == 0
+            assert (acc.stats().queued, _guard.claims()) == (0, 0)
             await until(lambda: model.stats().in_flight == 1)
-            assert _guard.claims() == 0
             await holder
         assert (acc.stats().completed, acc.stats().canceled) == (1, 1)
         assert out is None or (out == -1).all()
+
+
+async def test_an_array_of_a_removed_request_can_be_used_again_at_once(plus_path):
+    async with maccel_aio.Accelerator(ONE_CORE) as acc:
+        model = await acc.load(plus_path)
+        await model.submit(X)
+        await until(lambda: acc.stats().running == 1)
+        array = np.zeros(8, np.float32)
+        for _ in range(3):
+            job = model.try_submit(X, out=[array])
+            assert job.cancel() is CancelOutcome.REMOVED
+        assert (await model.infer(X, out=[array]))[0] is array
+        np.testing.assert_array_equal(array, X + 1)
 
 
 async def test_cell_running_on_the_device(plus_path, out):
@@ -143,7 +154,7 @@ async def test_cell_hung_on_the_device(plus_path, out):
             model.try_submit(X, out=[out])
     report = await acc.aclose(drain=0.1)
     assert (report.abandoned, report.timed_out) == (1, True)
-    await until(lambda: gc.collect() >= 0 and _guard.claims() == 0)
+    await until(lambda: _graveyard.sweep() == 0 and _guard.claims() == 0)
 
 
 async def test_a_lost_device_ends_what_hangs_exactly_once(plus_path):
@@ -269,6 +280,7 @@ async def test_pitfall_05_cancelling_and_closing_a_hung_device_is_bounded(plus_p
         assert job.done()
         with pytest.raises((maccel_aio.ClosedError, maccel_aio.DeviceLostError)):
             job.result()
+    await until(lambda: _graveyard.sweep() == 0 and _guard.claims() == 0)
 
 
 def broken(job):
