@@ -59,7 +59,7 @@ def test_squeeze_and_unsqueeze(opset):
     m = _model(opset, (1, 6, 1, 7))
     t = m.add("Exp", "x")
     for op, axes in (("Squeeze", (0, 2)), ("Unsqueeze", (1, 3)), ("Unsqueeze", (0,))):
-        extra = {"axes": list(axes)} if opset < 13 else {}
+        extra: Any = {"axes": list(axes)} if opset < 13 else {}
         t = m.add(op, t, *([] if opset < 13 else [_int64(m, *axes)]), **extra)
     check_float(m, m.add("Sin", t))
 

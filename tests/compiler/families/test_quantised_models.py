@@ -200,6 +200,6 @@ def test_scales_that_are_none(how, tmp_path):
     value: Any = {"zero": 0.0, "negative": -1.0, "nan": np.nan}[how]
     for entry in model.graph.initializer:
         if entry.name == "x_scale":
-            entry.CopyFrom(numpy_helper.from_array(np.float32(value), entry.name))
+            entry.CopyFrom(numpy_helper.from_array(np.array(value, np.float32), entry.name))
     with pytest.raises(CompileError, match="scale is not positive"):
         compiled(model, precision="int8")

@@ -131,7 +131,11 @@ def test_six_dimensions_are_the_most():
 @given(data=st.data())
 def test_any_chain_of_reshapes_and_transposes(data):
     draw = data.draw
-    shape = (1, draw(st.sampled_from([4, 6, 12])), *(draw(st.sampled_from([1, 2, 3, 4])),) * 2)
+    shape: tuple[int, ...] = (
+        1,
+        draw(st.sampled_from([4, 6, 12])),
+        *(draw(st.sampled_from([1, 2, 3, 4])),) * 2,
+    )
     m = Model({"x": shape})
     t = m.conv("x", (shape[1], shape[1], 1, 1)) if draw(st.booleans()) else "x"
     count = math.prod(shape)

@@ -66,7 +66,7 @@ def test_the_classic_mode_of_tensorflow_for_nearest():
     m = Model({"x": IMAGE}, opset=11)
     empty = m.const(np.zeros(0, np.float32))
     scales = m.const(np.array([1, 1, 2, 2], np.float32))
-    how = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
+    how: Any = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
     check_float(m, m.add("Resize", "x", empty, scales, mode="nearest", **how))
 
 
