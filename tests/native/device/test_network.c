@@ -8,6 +8,17 @@
 
 enum { IMAGES = 3, MOST_PARTS = 4 };
 
+/* Vector kernels read a little behind their operands, where another part may be writing at that moment; what they read
+ * there meets zero weights or a mask. The thread sanitizer cannot know that: it gets the plain kernels, and with them
+ * the teams, the meeting points and the devices. */
+static mx_isa best_level(void) {
+#ifdef __SANITIZE_THREAD__
+  return MX_ISA_SCALAR;
+#else
+  return mx_isa_detected();
+#endif
+}
+
 typedef struct member {
   mx_context *context;
   const mx_team *team;
@@ -42,7 +53,7 @@ static void levels_and_teams_agree(int side, int width) {
   for (uint64_t k = 0; k < IMAGES; ++k) network_expect(&b, side, k, want[k]);
   CHECK(memcmp(want[0], want[1], sizeof got) != 0); /* the network looks at its input */
   network_io(io, image, got, side);
-  for (int isa = 0; isa <= (int)mx_isa_detected(); ++isa) {
+  for (int isa = 0; isa <= (int)best_level(); ++isa) {
     mx_program *p = network_load(&b, (mx_isa)isa);
     mx_context *c = NULL;
     CHECK_INT(mx_context_create(p, MOST_PARTS, &c), MACCEL_OK);
@@ -69,7 +80,7 @@ static void profiles_add_up(void) {
   uint32_t count = 0;
   mx_context *c = NULL;
   network_build(&b, 16, 20, 5);
-  mx_program *p = network_load(&b, mx_isa_detected());
+  mx_program *p = network_load(&b, best_level());
   CHECK_INT(mx_context_create(p, MOST_PARTS, &c), MACCEL_OK);
   for (int again = 0; again < 2; ++again) {
     uint64_t calls = 0;
@@ -137,17 +148,17 @@ static void devices_agree(const char *name, int mode) {
 int main(void) {
   static const int modes[] = {MACCEL_MODE_SINGLE, MACCEL_MODE_MULTI, MACCEL_MODE_GLOBAL4, MACCEL_MODE_GLOBAL8,
                               MACCEL_MODE_AUTO};
-  static const char *const levels[] = {"scalar", "avx2", "avx512vnni"};
   levels_and_teams_agree(16, 7);
   levels_and_teams_agree(20, 33);
   levels_and_teams_agree(28, 80);
   levels_and_teams_agree(8, 130);
   profiles_add_up();
   for (size_t k = 0; k < 5; ++k) {
-    setenv("MACCEL_ISA", levels[k % 3], 1); /* more than the processor has means what it has */
+    setenv("MACCEL_ISA", mx_isa_name((mx_isa)((int)k % ((int)best_level() + 1))), 1);
     devices_agree("soft", modes[k]);
     if (modes[k] != MACCEL_MODE_GLOBAL8) devices_agree("soft:3?cores=4", modes[k]);
   }
+  setenv("MACCEL_ISA", mx_isa_name(best_level()), 1);
   devices_agree("soft?cores=2", MACCEL_MODE_MULTI);
   devices_agree("soft?cores=1", MACCEL_MODE_AUTO);
   devices_agree("fault:soft?reorder=1&seed=4", MACCEL_MODE_AUTO);
