@@ -34,8 +34,17 @@ def no_blocking_calls() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def imported_things_stay() -> Iterator[None]:
+    """Keep the collector from looking through all that was imported, again after every test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
-def no_leaks() -> Iterator[None]:
+def no_leaks(imported_things_stay: None) -> Iterator[None]:
     """Fail a test that leaves a device open, or memory that a device may still write."""
     yield
     gc.collect()
