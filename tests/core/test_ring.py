@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     consumes,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -330,6 +331,19 @@ class AdmissionMachine(RuleBasedStateMachine):
         waiter = port.enqueue()
         self.queues[index].append(waiter)
         return index, waiter
+
+    @rule(target=waiters, index=st.integers(0, 1))
+    def crowd(self, index):
+        """Take all that is free and queue up for more: so that several wait at one time."""
+        port = self.rig.ports[index]
+        while not self.shut[index] and (slot := port.take()) is not None:
+            self.begin(index, slot, self.ordinal)
+        made = []
+        while not self.shut[index] and len(port.waiters) < WAITING:
+            made.append((index, port.enqueue()))
+            self.queues[index].append(made[-1][1])
+        # Always as many: how many wait depends on the device, and a bundle must not.
+        return multiple(*made, *[None] * (WAITING - len(made)))
 
     @rule(target=jobs, pair=consumes(waiters), value=st.integers(0, 99), gives_up=st.booleans())
     def use_or_leave(self, pair, value, gives_up):
