@@ -135,10 +135,8 @@ class Port:
     def leave(self, waiter: Waiter) -> None:
         """Leave the queue, or hand on a credit that was granted meanwhile."""
         if waiter.slot is not None:
-            self.ring.give_back(waiter.slot)
-            self.in_flight -= 1
-            waiter.slot = None
-            self.grant()
+            slot, waiter.slot = waiter.slot, None
+            self.give_back(slot)
         else:
             # Not in the queue any more when the port was shut meanwhile.
             with contextlib.suppress(ValueError):
@@ -207,8 +205,14 @@ class Port:
 
     def _release(self) -> None:
         self.in_flight -= 1
+        self._share()
+
+    def _share(self) -> None:
+        """Give what became free to those who wait, here and at the other models of the ring."""
         if self.waiters:
             self.grant()
+        if self.ring.starved:
+            self.ring.feed()
 
     def settled(self, job: BaseJob, status: int) -> None:
         """Count a completion, free its credit, wake whom it concerns. Called by the job."""
@@ -219,10 +223,7 @@ class Port:
             lag = reaped - done
             self.lag_sum_ns += lag
             self.lag_max_ns = max(self.lag_max_ns, lag)
-        if self.waiters:
-            self.grant()
-        if self.ring.starved:
-            self.ring.feed()
+        self._share()
         self.wake(job)
 
     def count(self, status: int) -> None:

@@ -239,6 +239,19 @@ def test_a_refused_submission_gives_slot_and_credit_back(rig):
     one.resident.bundles.clear()
 
 
+def test_a_slot_that_is_not_used_goes_to_the_other_models_of_the_ring(rig):
+    one = rig(credits_=1, limits=(1, 1))
+    first, second = one.ports
+    slot = first.take()
+    mine, theirs = first.enqueue(), second.enqueue()
+    first.give_back(slot)
+    assert (mine.slot is None, theirs.slot is None) == (False, True)
+    first.leave(mine)
+    assert theirs.slot is not None
+    second.leave(theirs)
+    assert (one.ring.busy, first.in_flight, second.in_flight) == (0, 0, 0)
+
+
 FAIL, HANG, LIMITS, CREDITS, WAITING = 5, 7, (3, 4), 5, 3
 
 
