@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from maccel_aio.compiler.view import Buffer
 
 
+#: Bytes kept free behind every buffer: kernels may read so far behind their operands, and what lies
+#: there must not be written by another core at that moment.
+SLACK = 64
+
+
 def align(size: int, to: int = ALIGN) -> int:
     """Return `size` rounded up to a multiple of `to`."""
     return -(-size // to) * to
@@ -29,7 +34,7 @@ def plan(buffers: Iterable[Buffer]) -> int:
         meets = sorted((b for b in placed if _meet(buffer, b)), key=lambda b: b.offset)
         buffer.offset = _best_gap(buffer.size, meets)
         placed.append(buffer)
-        total = max(total, buffer.offset + align(buffer.size))
+        total = max(total, buffer.offset + align(buffer.size + SLACK))
     return max(total, ALIGN)
 
 
@@ -38,11 +43,11 @@ def _meet(a: Buffer, b: Buffer) -> bool:
 
 
 def _best_gap(size: int, meets: list[Buffer]) -> int:
-    need, end = align(size), 0
+    need, end = align(size + SLACK), 0
     best: tuple[int, int] | None = None
     for other in meets:
         gap = other.offset - end
         if gap >= need and (best is None or gap < best[0]):
             best = (gap, end)
-        end = max(end, other.offset + align(other.size))
+        end = max(end, other.offset + align(other.size + SLACK))
     return end if best is None else best[1]

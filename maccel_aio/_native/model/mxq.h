@@ -25,6 +25,7 @@
  * at most 32 inputs and outputs together, without channel scales, and at most 2^46 multiply-accumulates.
  *
  * Kernels may READ up to 64 bytes past either end of the arena: the executor allocates that slack.
+ * Writers of programs leave 64 bytes between tensors, so that such reads never meet what another core writes.
  */
 #ifndef MX_MXQ_H
 #define MX_MXQ_H

@@ -51,6 +51,12 @@ static inline void *builder_grow(void *records, uint32_t count, size_t bytes) {
   return grown;
 }
 
+/* Where the next tensor goes. The 64 bytes between are for kernels that read a little behind their operands: what lies
+ * there must not be written at that moment. */
+static inline uint64_t builder_next(const builder *b) {
+  return b->head.arena_bytes == 0 ? 0 : (b->head.arena_bytes + 127) & ~(uint64_t)63;
+}
+
 /* A view at `offset` with these strides (bytes; NULL: contiguous). Grows the arena when needed. */
 static inline uint32_t builder_view(builder *b, int dtype, int rank, const int *dims, const int64_t *stride,
                                     uint64_t offset, float scale, int zero) {
@@ -77,7 +83,7 @@ static inline uint32_t builder_view(builder *b, int dtype, int rank, const int *
 /* A contiguous tensor after everything that is in the arena. */
 static inline uint32_t builder_tensor(builder *b, int dtype, int rank, const int *dims, float scale,
                                       int zero) {
-  return builder_view(b, dtype, rank, dims, NULL, (b->head.arena_bytes + 63) & ~(uint64_t)63, scale, zero);
+  return builder_view(b, dtype, rank, dims, NULL, builder_next(b), scale, zero);
 }
 
 /* An image whose pixels are `gap` elements longer than its channels; the gap belongs to it. */
@@ -85,8 +91,7 @@ static inline uint32_t builder_padded(builder *b, int dtype, const int *dims, in
                                       int zero) {
   const int64_t e = builder_elem(dtype), pixel = (dims[3] + gap) * e;
   const int64_t stride[4] = {pixel * dims[1] * dims[2], pixel * dims[2], pixel, e};
-  const uint32_t k =
-      builder_view(b, dtype, 4, dims, stride, (b->head.arena_bytes + 63) & ~(uint64_t)63, scale, zero);
+  const uint32_t k = builder_view(b, dtype, 4, dims, stride, builder_next(b), scale, zero);
   b->tensors[k].flags = MX_TENSOR_PAD_CHANNELS;
   b->head.arena_bytes += (uint64_t)(gap * e);
   return k;

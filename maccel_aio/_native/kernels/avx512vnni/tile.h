@@ -138,24 +138,32 @@ MX_INLINE const uint8_t *tile_res_row(int list, const tile *t, const uint8_t *re
   return list ? t->ress[m] + t->column : res + m * t->res_step;
 }
 
-/* Residual bytes of the pack that starts at row m, in pack lanes. Reads up to 16 bytes behind the last column. */
+/* The columns of the panel that exist, of one residual row. */
+MX_INLINE __m512i tile_residual_row(int blocks, const tile *t, const uint8_t *row) {
+  if (t->whole && blocks == 4) return _mm512_loadu_si512(row);
+  const __mmask64 panel = blocks == 4 ? ~(__mmask64)0 : ((__mmask64)1 << (16 * blocks)) - 1;
+  return _mm512_maskz_loadu_epi8(t->whole ? panel : t->mask & panel, row);
+}
+
+/* Residual bytes of the pack that starts at row m, in pack lanes. Behind the last column another part may write. */
 MX_INLINE __m512i tile_load_residual(int rows, int blocks, int list, const tile *t, const uint8_t *res,
                                      int m) {
-  if (blocks >= 3) return tile_unpack_order(blocks, _mm512_loadu_si512(tile_res_row(list, t, res, m)));
+  if (blocks >= 3)
+    return tile_unpack_order(blocks, tile_residual_row(blocks, t, tile_res_row(list, t, res, m)));
   const int last = rows - 1;
   if (blocks == 2) {
-    const __m256i lo = _mm256_loadu_si256((const __m256i *)tile_res_row(list, t, res, m));
-    const __m256i hi =
-        _mm256_loadu_si256((const __m256i *)tile_res_row(list, t, res, m + 1 < rows ? m + 1 : last));
-    return tile_unpack_order(2, _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1));
+    const __m512i lo = tile_residual_row(2, t, tile_res_row(list, t, res, m));
+    const __m512i hi = tile_residual_row(2, t, tile_res_row(list, t, res, m + 1 < rows ? m + 1 : last));
+    return tile_unpack_order(2, _mm512_inserti64x4(lo, _mm512_castsi512_si256(hi), 1));
   }
-  __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m)));
-  x = _mm512_inserti32x4(
-      x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 1 < rows ? m + 1 : last)), 1);
-  x = _mm512_inserti32x4(
-      x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 2 < rows ? m + 2 : last)), 2);
-  x = _mm512_inserti32x4(
-      x, _mm_loadu_si128((const __m128i *)tile_res_row(list, t, res, m + 3 < rows ? m + 3 : last)), 3);
+  __m512i x = tile_residual_row(1, t, tile_res_row(list, t, res, m));
+  MX_UNROLL for (int g = 1; g < 4; g++) {
+    const __m128i y = _mm512_castsi512_si128(
+        tile_residual_row(1, t, tile_res_row(list, t, res, m + g < rows ? m + g : last)));
+    x = g == 1   ? _mm512_inserti32x4(x, y, 1)
+        : g == 2 ? _mm512_inserti32x4(x, y, 2)
+                 : _mm512_inserti32x4(x, y, 3);
+  }
   return tile_unpack_order(1, x);
 }
 
