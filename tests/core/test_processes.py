@@ -17,6 +17,7 @@ import asyncio, itertools, os, signal, sys, threading, time, warnings
 import numpy as np
 import maccel_aio, maccel_aio.sync
 warnings.simplefilter("ignore")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in programs of the background
 x = np.arange(8, dtype=np.float32)
 path, = sys.argv[1:]
 """
