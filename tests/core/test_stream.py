@@ -194,7 +194,7 @@ def endless(kind, closed):
 @pytest.mark.parametrize("how", ["break", "exception", "never", "cancel"])
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_leaving_early_ends_everything(plus_path, how, kind):
-    closed: list[str] = []
+    closed: list[int] = []
 
     async def consume(model):
         async with model.stream(endless(kind, closed)) as stream:
