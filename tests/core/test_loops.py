@@ -34,7 +34,8 @@ def in_threads(*functions):
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert not errors
+    if errors:
+        raise errors[0]  # with its traceback
     assert not any(thread.is_alive() for thread in threads)
 
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio.lowlevel import current_token
 
+# Not at its first use: an import waits for files, and for other threads that import.
+from maccel_aio._core._backends import _asyncio
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
@@ -62,8 +65,6 @@ def current() -> Loop:
 
         if _trio.owns(token):
             return _trio.TrioLoop()
-    from maccel_aio._core._backends import _asyncio
-
     return _asyncio.AsyncioLoop()
 
 
