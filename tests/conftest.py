@@ -1,14 +1,21 @@
 """Event loops, blocked-loop detection, leak checks; and real models, compiled once per run."""
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from maccel_aio._core import _device, _graveyard, _guard
+
+# A slow moment of the machine is no failure; and a run that decides does not roll dice.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 Compiled = Callable[..., Path]
 

@@ -13,6 +13,7 @@ import math
 import pickle
 import pickletools
 import struct
+import warnings
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -125,11 +126,13 @@ class _Unpickler(pickle.Unpickler):
     def load(self) -> Any:  # noqa: ANN401 - what a pickle holds
         """Load one pickle after a look at its memo: room is made up to its largest number."""
         start = self._file.tell()
-        for opcode, argument, _ in pickletools.genops(self._file):
-            if opcode.name.endswith("PUT") and int(argument or 0) >= _MOST_MEMO:
-                raise PthError("the file numbers more objects than a state dict has")
-        self._file.seek(start)
-        return super().load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in a damaged text: not for the caller
+            for opcode, argument, _ in pickletools.genops(self._file):
+                if opcode.name.endswith("PUT") and int(argument or 0) >= _MOST_MEMO:
+                    raise PthError("the file numbers more objects than a state dict has")
+            self._file.seek(start)
+            return super().load()
 
     @override
     def find_class(self, module_name: str, global_name: str, /) -> object:

@@ -20,7 +20,7 @@ from maccel_aio import CancelOutcome
 from maccel_aio._core import _graveyard, _guard
 
 X = np.arange(8, dtype=np.float32)
-ONE_CORE = "fault:soft:0?cores=1&delay_ms=40"
+ONE_CORE = "fault:soft:0?cores=1&delay_ms=200"
 HANGS = "fault:soft:0?hang_every=1"
 LOOPS = [
     pytest.param(("asyncio", {}), id="asyncio"),

@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maccel_aio.zoo import _pth
@@ -219,6 +219,7 @@ def test_random_pickles_give_a_typed_error_or_tensors(code, tmp_path_factory):
     assert all(isinstance(array, np.ndarray) for array in loaded.values())
 
 
+@example(changes=[(226, 92)])
 @settings(max_examples=300)
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4))
 def test_an_altered_index_gives_a_typed_error_or_tensors(changes, tmp_path_factory):
