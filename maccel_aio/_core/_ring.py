@@ -205,12 +205,12 @@ class Ring:
             return True
         if not _binding.close_ring(self.handle, 0):
             return False
-        self.reap_rest()
+        self._reap_rest()
         _binding.free_ring(self.handle)
         self.device.forget(self.handle)
         return True
 
-    def reap_rest(self) -> None:
+    def _reap_rest(self) -> None:
         """Settle what completed since the last wake-up: nothing more can come."""
         for _ in range(self.capacity // BUDGET + 1):
             if self.reap():

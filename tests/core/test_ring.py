@@ -88,7 +88,6 @@ class Rig:
     def close(self):
         """Stop the device, which ends what hangs, and take everything apart."""
         self.device.release(10.0)
-        self.ring.reap_rest()
         self.ring.dispose()
         self.resident.unload()
         assert _graveyard.sweep_until_empty(5.0)
