@@ -93,7 +93,8 @@ def asan(session: nox.Session) -> None:
         "PYTHONMALLOC": "malloc",
     }
     present = [path for path in ASAN_TESTS if (ROOT / path).exists()]
-    session.run("pytest", "--timeout=300", *present, env=env)
+    # Not captured: what a sanitizer prints before it aborts must be seen.
+    session.run("pytest", "--capture=no", "--timeout=300", *present, env=env)
 
 
 @nox.session
