@@ -106,7 +106,7 @@ def tsan(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style of Python and C, and the floors of the Python package."""
-    session.install("ruff>=0.12", "import-linter>=2.3", "clang-format>=18")
+    session.install("ruff>=0.12", "import-linter>=2.3", "clang-format>=18,<24")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("clang-format", "--dry-run", "-Werror", *tracked("*.c", "*.h"))

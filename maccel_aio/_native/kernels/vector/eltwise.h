@@ -117,11 +117,13 @@ typedef void (*elt_fn)(const uint8_t *x, const uint8_t *y, uint8_t *o, int64_t n
                                         const elt_constants *c) {                                  \
     elt_run(kind, wx, wy, wo, x, y, o, n, c);                                                      \
   }
-#define ELT_INSTANCES(kind)                                                           \
-  ELT_INSTANCE(kind, 0, 0, 0)                                                         \
-  ELT_INSTANCE(kind, 0, 0, 1)                                                         \
-  ELT_INSTANCE(kind, 0, 1, 0) ELT_INSTANCE(kind, 0, 1, 1) ELT_INSTANCE(kind, 1, 0, 0) \
-      ELT_INSTANCE(kind, 1, 0, 1) ELT_INSTANCE(kind, 1, 1, 0) ELT_INSTANCE(kind, 1, 1, 1)
+#define ELT_INSTANCES(kind)   \
+  ELT_INSTANCE(kind, 0, 0, 0) \
+  ELT_INSTANCE(kind, 0, 0, 1) \
+  ELT_INSTANCE(kind, 0, 1, 0) \
+  ELT_INSTANCE(kind, 0, 1, 1) \
+  ELT_INSTANCE(kind, 1, 0, 0) \
+  ELT_INSTANCE(kind, 1, 0, 1) ELT_INSTANCE(kind, 1, 1, 0) ELT_INSTANCE(kind, 1, 1, 1)
 #define ELT_ROW(kind)                                                      \
   {elt_##kind##_000, elt_##kind##_001, elt_##kind##_010, elt_##kind##_011, \
    elt_##kind##_100, elt_##kind##_101, elt_##kind##_110, elt_##kind##_111}
