@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from maccel_aio._typing import Array, Buffer
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 MAX_RANK = 6
 MAX_IO = 32
 
@@ -110,6 +110,8 @@ class ProfileRow(NamedTuple):
     calls: int
     total_ns: int
     macs: int
+    bytes_read: int
+    bytes_written: int
 
 
 class Completion(NamedTuple):
@@ -284,7 +286,12 @@ def get_profile(model: Handle) -> list[ProfileRow]:
     count = ffi.new("uint32_t *")
     _check(lib.maccel_model_get_profile(model, out, cap, count))
     rows = out[0 : min(count[0], cap)]
-    return [ProfileRow(row.layer, row.op, row.calls, row.total_ns, row.macs) for row in rows]
+    return [
+        ProfileRow(
+            row.layer, row.op, row.calls, row.total_ns, row.macs, row.bytes_read, row.bytes_written
+        )
+        for row in rows
+    ]
 
 
 # ---- requests

@@ -191,7 +191,12 @@ class Resident:
             for row in _binding.get_profile(bundle.handle):
                 layer = names.get(row.layer)
                 name, op = (layer.name, layer.op) if layer else (f"layer{row.layer}", str(row.op))
-                rows.append(LayerTime(row.layer, name, op, row.calls, row.total_ns, row.macs))
+                rows.append(
+                    LayerTime(
+                        row.layer, name, op, row.calls, row.total_ns, row.macs, row.bytes_read,
+                        row.bytes_written,
+                    )
+                )  # fmt: skip
         return rows
 
 

@@ -186,7 +186,13 @@ class LayerTime(NamedTuple):
     op: str
     calls: int
     total_ns: int
+    #: Multiply-accumulates of one call.
     macs: int
+    #: Bytes of one call: inputs, and weights and tables as the kernels keep them. What a cache
+    #: saves is not taken off.
+    bytes_read: int
+    #: Bytes of one call: outputs.
+    bytes_written: int
 
 
 class StreamStats(NamedTuple):

@@ -182,6 +182,8 @@ async def test_profiles_start_from_zero_each_time(plus):
         (row,) = plus.layer_times()
         assert (row.calls, row.layer) == (rounds, 0)
         assert row.total_ns > 0
+        assert row.bytes_read == 8 * 4 + 4  # the input and a constant: float32
+        assert row.bytes_written == 8 * 4
         plus.set_profile(False)
     await plus.infer(X)
 

@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* CDEF-BEGIN */
-#define MACCEL_ABI_VERSION 1
+#define MACCEL_ABI_VERSION 2
 
 #define MACCEL_MAX_RANK 6
 #define MACCEL_MAX_IO 32
@@ -163,7 +163,9 @@ typedef struct maccel_layer_time {
   uint32_t op;
   uint64_t calls;
   uint64_t total_ns;
-  uint64_t macs; /* of one call */
+  uint64_t macs;          /* of one call, like the bytes */
+  uint64_t bytes_read;    /* inputs, and weights as they are packed */
+  uint64_t bytes_written; /* outputs */
 } maccel_layer_time;
 /* Verifies, packs and places one program. Copies all it needs: both blocks may go afterwards. */
 int maccel_model_load(maccel_device *dev, const void *program, uint64_t program_bytes, const void *consts,

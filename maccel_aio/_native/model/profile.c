@@ -19,6 +19,26 @@ static uint64_t step_macs(const mx_step *s) {
   }
 }
 
+/* What is repeated by a stride of zero is there once. */
+static uint64_t view_bytes(const mx_view *v) {
+  uint64_t bytes = v->rank > 0 ? (uint64_t)mx_elem_bytes(v->dtype) : 0;
+  for (int d = 0; d < v->rank; ++d) bytes *= v->stride[d] != 0 || v->dims[d] == 0 ? (uint64_t)v->dims[d] : 1;
+  return bytes;
+}
+
+static uint64_t step_bytes_written(const mx_step *s) {
+  return view_bytes(&s->task.out[0]) + view_bytes(&s->task.out[1]);
+}
+
+static uint64_t step_bytes_read(const mx_step *s) {
+  const mx_task *t = &s->task;
+  uint64_t bytes = s->packed_bytes;
+  for (int k = 0; k < 6; ++k) bytes += view_bytes(&t->in[k]);
+  if (t->insn->op == MX_OP_GATHER) return bytes + view_bytes(&t->out[0]); /* the rows that were asked for */
+  for (int k = s->packed_bytes > 0 ? 1 : 0; k < 8; ++k) bytes += t->cst_info[k].bytes;
+  return bytes;
+}
+
 static int by_layer(const void *a, const void *b) {
   const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
   return x < y ? -1 : x > y;
@@ -50,6 +70,8 @@ static void fill_rows(mx_program *p, const uint32_t *layers) {
     s->opens_layer = row->op == 0;
     if (row->op == 0 || macs > 0) row->op = s->task.insn->op;
     row->macs += macs;
+    row->bytes_read += step_bytes_read(s);
+    row->bytes_written += step_bytes_written(s);
   }
 }
 
@@ -85,6 +107,8 @@ int mx_program_get_profile(const mx_program *p, maccel_layer_time *out, uint32_t
     out[k] = (maccel_layer_time){.layer = row->layer,
                                  .op = row->op,
                                  .macs = row->macs,
+                                 .bytes_read = row->bytes_read,
+                                 .bytes_written = row->bytes_written,
                                  .calls = atomic_load_explicit(&row->calls, memory_order_relaxed),
                                  .total_ns = atomic_load_explicit(&row->total_ns, memory_order_relaxed)};
   }

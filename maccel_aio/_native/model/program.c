@@ -126,6 +126,7 @@ static int pack_steps(mx_program *p) {
   for (uint32_t k = 0; k < p->num_steps; ++k) {
     mx_step *s = &p->steps[k];
     const size_t bytes = packed_size(s);
+    s->packed_bytes = bytes;
     if (bytes > 0) {
       s->task.packed = at;
       s->kernel->pack(&s->task, at);

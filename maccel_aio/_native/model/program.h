@@ -10,7 +10,7 @@
 
 typedef struct mx_profile_row {
   uint32_t layer, op;
-  uint64_t macs;
+  uint64_t macs, bytes_read, bytes_written; /* of one call */
   _Atomic uint64_t calls, total_ns;
 } mx_profile_row;
 
@@ -18,6 +18,7 @@ typedef struct mx_step {
   mx_task task;            /* views without addresses; constants and packed weights are final */
   const mx_kernel *kernel;
   size_t scratch_bytes;    /* of one part */
+  size_t packed_bytes;     /* of its weights; 0 = not packed */
   uint64_t offset_in[6], offset_out[2]; /* of the views in the arena */
   uint32_t row;            /* of the profile */
   uint32_t opens_layer;    /* 1: the first instruction of its layer */

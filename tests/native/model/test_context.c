@@ -102,6 +102,12 @@ static void profiles_add_up(void) {
   CHECK_INT(rows[0].macs, 8 * 8 * 8 * 36);
   CHECK_INT(rows[1].op, MX_OP_DWCONV);
   CHECK_INT(rows[1].macs, 8 * 8 * 8 * 9);
+  CHECK_INT(rows[0].bytes_written, 8 * 8 * 8);
+  CHECK(rows[0].bytes_read >= 8 * 8 * 4 + 8 * 36 + 8 * 4 + 8 * 4);
+  CHECK(rows[0].bytes_read < 8192); /* padded and packed, not more */
+  CHECK(rows[1].bytes_read >= 2 * 8 * 8 * 8 + 9 * 8 + 8 * 4 + 8 * 4);
+  CHECK_INT(rows[2].bytes_read, 8 * 8 * 8 + 128 + 4 * 128 + 2 * 4 * 128); /* pool, map, softmax, sum */
+  CHECK_INT(rows[2].bytes_written, 128 + 3 * 4 * 128);
   mx_program_set_profile(p, 0);
   infer(c, 0, 1, out);
   mx_program_get_profile(p, rows, 1, &count);
