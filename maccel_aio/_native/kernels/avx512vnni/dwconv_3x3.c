@@ -1,0 +1,45 @@
+/* dwconv_3x3.c - depthwise 3x3 of u8 images by s8 weights, stride 1 and 2 (docs/kernels.md, dw_3x3.h). */
+#include "dw_3x3.h"
+#include "dw_work.h"
+#include "table.h"
+
+static int accepts(const mx_task *t) {
+  const int32_t *i = t->insn->i;
+  if (t->in[0].dtype != MACCEL_U8 || t->cst_info[0].dtype != MACCEL_S8 || t->in[0].rank != 4) return 0;
+  return i[0] <= 3 && i[1] <= 3 && i[8] == 1 && i[9] == 1 && i[2] == i[3] && (i[2] == 1 || i[2] == 2);
+}
+
+/* The costs are measured: channels per vector fall, but bands have to be put together and taken apart. */
+static dw_plan plan_of(const mx_task *t) {
+  dw_plan p = {.s = mx_geometry_of(t, 1), .rows = 2, .groups = 1, .kw = 3, .cost = {30, 33, 42, 44}};
+  p.weight_rows = p.s.sh == 1 ? 2 : 1, p.slots = p.s.sh == 1 ? 4 : 5;
+  dw_plan_blocks(&p, t);
+  return p;
+}
+
+static size_t pack_bytes(const mx_task *t) {
+  const dw_plan p = plan_of(t);
+  return dw_pack_bytes(&p);
+}
+
+static void pack(const mx_task *t, void *packed) {
+  const dw_plan p = plan_of(t);
+  dw_pack(t, &p, packed);
+}
+
+static size_t scratch_bytes(const mx_task *t) {
+  const dw_plan p = plan_of(t);
+  return dw_scratch(&p, 0);
+}
+
+static void make(const dw_plan *p, const dw_strip *t, int width) {
+  dw_slides[p->s.sh == 2][width][p->mode](t);
+}
+
+static void run(const mx_task *t, int part, int parts) {
+  const dw_plan p = plan_of(t);
+  dw_run(t, &p, make, part, parts);
+}
+
+const mx_kernel mx_dwconv_3x3_avx512vnni = {
+    "u8s8-dwconv3x3-2x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};
