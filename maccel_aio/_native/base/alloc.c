@@ -37,3 +37,9 @@ void *mx_map(size_t bytes) {
 void mx_unmap(void *p, size_t bytes) {
   if (p) munmap(p, page_round(bytes));
 }
+
+void mx_discard(void *p, size_t bytes) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t first = ((uintptr_t)p + page - 1) / page * page, end = ((uintptr_t)p + bytes) / page * page;
+  if (end > first) (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}

@@ -10,5 +10,7 @@ void mx_free(void *p);
 /* Large zeroed regions (arenas, packed weights): page aligned, huge pages advised. */
 void *mx_map(size_t bytes);
 void mx_unmap(void *p, size_t bytes);
+/* Part of a region whose content is of no use any more: its whole pages are given back and read as zeroes. */
+void mx_discard(void *p, size_t bytes);
 
 #endif

@@ -1,11 +1,9 @@
-/* program.c - from a verified image to steps with kernels, packed weights and rows of zeros.
+/* program.c - from a verified image to steps with kernels.
  *
  * The order matters: the file's blocks are copied first and the copies verified, so that nothing that changes under
  * a mapped file later can break a proof. After packing, only the constants that kernels still read are kept. */
 #include "program.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -58,6 +56,12 @@ static int needs_zeros(const mx_task *t) {
   }
 }
 
+static size_t packed_size(const mx_step *s) {
+  const size_t bytes =
+      s->kernel->pack != NULL && s->kernel->pack_bytes != NULL ? s->kernel->pack_bytes(&s->task) : 0;
+  return (bytes + 63) & ~(size_t)63;
+}
+
 static int build_steps(mx_program *p) {
   p->num_steps = p->image.head.num_insns;
   p->steps = mx_alloc((p->num_steps + (size_t)1) * sizeof *p->steps, 64);
@@ -75,152 +79,9 @@ static int build_steps(mx_program *p) {
     MX_RETURN_IF(s->kernel == NULL, MACCEL_E_UNSUPPORTED,
                  "instruction %u (%s): this build has no kernel for it", k, mx_op_name(s->task.insn->op));
     s->scratch_bytes = s->kernel->scratch_bytes ? s->kernel->scratch_bytes(&s->task) : 0;
+    s->packed_bytes = packed_size(s);
   }
   return MACCEL_OK;
-}
-
-/* ---- packed weights */
-
-static size_t packed_size(const mx_step *s) {
-  const size_t bytes =
-      s->kernel->pack != NULL && s->kernel->pack_bytes != NULL ? s->kernel->pack_bytes(&s->task) : 0;
-  return (bytes + 63) & ~(size_t)63;
-}
-
-static void fill_zeros(uint8_t *row, size_t bytes, const mx_view *x) {
-  if (x->dtype == MACCEL_S16) {
-    const int16_t zero = (int16_t)x->zero;
-    for (size_t i = 0; i + 2 <= bytes; i += 2) memcpy(row + i, &zero, 2);
-  } else {
-    memset(row, x->dtype == MACCEL_U8 ? x->zero : 0, bytes);
-  }
-}
-
-/* A row that an earlier step made already, or NULL. Only the last few steps are looked at. */
-static const uint8_t *shared_zeros(const mx_program *p, uint32_t k) {
-  const mx_step *s = &p->steps[k];
-  const uint32_t first = k > 32 ? k - 32 : 0;
-  for (uint32_t j = first; j < k; ++j) {
-    const mx_task *t = &p->steps[j].task;
-    if (t->zero_row_bytes >= s->task.zero_row_bytes && s->task.zero_row_bytes > 0 &&
-        t->in[0].dtype == s->task.in[0].dtype && t->in[0].zero == s->task.in[0].zero) {
-      return t->zero_row;
-    }
-  }
-  return NULL;
-}
-
-static size_t region_bytes(const mx_program *p) {
-  size_t total = 64;
-  for (uint32_t k = 0; k < p->num_steps; ++k)
-    total += packed_size(&p->steps[k]) + p->steps[k].task.zero_row_bytes;
-  return total;
-}
-
-static int pack_steps(mx_program *p) {
-  p->packed_region = region_bytes(p);
-  p->packed = mx_map(p->packed_region);
-  MX_RETURN_IF(p->packed == NULL, MACCEL_E_NOMEM, "no memory for %zu bytes of packed weights",
-               p->packed_region);
-  uint8_t *at = p->packed;
-  for (uint32_t k = 0; k < p->num_steps; ++k) {
-    mx_step *s = &p->steps[k];
-    const size_t bytes = packed_size(s);
-    s->packed_bytes = bytes;
-    if (bytes > 0) {
-      s->task.packed = at;
-      s->kernel->pack(&s->task, at);
-      at += bytes;
-    }
-    if (s->task.zero_row_bytes == 0) continue;
-    s->task.zero_row = shared_zeros(p, k);
-    if (s->task.zero_row != NULL) continue;
-    fill_zeros(at, s->task.zero_row_bytes, &s->task.in[0]);
-    s->task.zero_row = at;
-    at += s->task.zero_row_bytes;
-  }
-  p->packed_bytes = (uint64_t)(at - (uint8_t *)p->packed);
-  return MACCEL_OK;
-}
-
-/* ---- constants that stay */
-
-static void mark(uint8_t *keep, uint32_t k) {
-  if (k != MXP_NONE) keep[k] = 1;
-}
-
-/* Everything but weights that a kernel has packed: run() sees cst[0] = NULL there. */
-static void mark_needed(const mx_program *p, uint8_t *keep) {
-  const mx_image *im = &p->image;
-  for (uint32_t k = 0; k < im->head.num_tensors; ++k) mark(keep, im->tensors[k].scale_const);
-  for (uint32_t k = 0; k < im->head.num_inputs; ++k) {
-    mark(keep, im->inputs[k].table);
-    mark(keep, im->inputs[k].order);
-  }
-  for (uint32_t k = 0; k < p->num_steps; ++k) {
-    const mx_step *s = &p->steps[k];
-    for (int slot = s->task.packed != NULL ? 1 : 0; slot < 8; ++slot) mark(keep, s->task.insn->cst[slot]);
-  }
-}
-
-typedef struct kept {
-  uint8_t *keep;
-  uint8_t *data;
-  uint64_t *offset;
-} kept;
-
-static const void *moved(const mx_program *p, const kept *m, uint32_t k) {
-  return k == MXP_NONE || !m->keep[k] ? NULL : p->consts == NULL ? NULL : m->data + m->offset[k];
-}
-
-static void rebind(mx_program *p, const kept *m) {
-  for (uint32_t k = 0; k < p->num_steps; ++k) {
-    mx_task *t = &p->steps[k].task;
-    for (int slot = 0; slot < 8; ++slot) t->cst[slot] = moved(p, m, t->insn->cst[slot]);
-    if (t->packed != NULL) t->cst[0] = NULL;
-    for (int slot = 0; slot < 6; ++slot) {
-      if (t->insn->in[slot] == MXP_NONE) continue;
-      t->in[slot].channel_scale = moved(p, m, p->image.tensors[t->insn->in[slot]].scale_const);
-    }
-    for (int slot = 0; slot < 2; ++slot) {
-      if (t->insn->out[slot] == MXP_NONE) continue;
-      t->out[slot].channel_scale = moved(p, m, p->image.tensors[t->insn->out[slot]].scale_const);
-    }
-  }
-}
-
-/* Moves the constants that are still needed to a block of their own and forgets the rest. The records of the image
- * are adjusted too, so that the inputs' tables are found by them. */
-static int shrink_constants(mx_program *p) {
-  const uint32_t n = p->image.head.num_consts;
-  mxp_const *records = (mxp_const *)(uintptr_t)p->image.consts;
-  kept m = {.keep = mx_alloc(n + (size_t)1, 8), .offset = mx_alloc((n + (size_t)1) * sizeof(uint64_t), 8)};
-  uint64_t total = 0;
-  int status = MACCEL_OK;
-  if (m.keep == NULL || m.offset == NULL) goto short_of_memory;
-  mark_needed(p, m.keep);
-  for (uint32_t k = 0; k < n; ++k) {
-    if (!m.keep[k]) continue;
-    m.offset[k] = total;
-    total = (total + records[k].bytes + 63) & ~(uint64_t)63;
-  }
-  m.data = mx_alloc(total + 64, 64);
-  if (m.data == NULL) goto short_of_memory;
-  for (uint32_t k = 0; k < n; ++k) {
-    if (m.keep[k]) memcpy(m.data + m.offset[k], p->image.data + records[k].offset, records[k].bytes);
-    records[k].offset = m.offset[k];
-  }
-  rebind(p, &m);
-  mx_free(p->consts);
-  p->consts = m.data;
-  p->image.data = m.data;
-  goto done;
-short_of_memory:
-  status = mx_fail(MACCEL_E_NOMEM, "no memory for the constants");
-done:
-  mx_free(m.keep);
-  mx_free(m.offset);
-  return status;
 }
 
 /* ---- load */
@@ -228,14 +89,15 @@ done:
 static int load_into(mx_program *p, const void *program, uint64_t program_bytes, const void *consts,
                      uint64_t const_bytes) {
   p->records = copy_block(program, program_bytes, 64);
-  p->consts = copy_block(consts, const_bytes, 64);
-  MX_RETURN_IF(p->records == NULL || p->consts == NULL, MACCEL_E_NOMEM, "no memory for %llu bytes of program",
-               (unsigned long long)(program_bytes + const_bytes));
-  MX_FORWARD(mx_image_open(&p->image, p->records, program_bytes, p->consts, const_bytes));
+  MX_RETURN_IF(p->records == NULL, MACCEL_E_NOMEM, "no memory for %llu bytes of program",
+               (unsigned long long)program_bytes);
+  MX_FORWARD(mx_constants_stage(p, consts, const_bytes));
+  MX_FORWARD(mx_image_open(&p->image, p->records, program_bytes, p->staging.data, const_bytes));
   MX_FORWARD(mx_image_verify(&p->image, &p->work));
   MX_FORWARD(build_steps(p));
-  MX_FORWARD(pack_steps(p));
-  MX_FORWARD(shrink_constants(p));
+  MX_FORWARD(mx_constants_survey(p));
+  MX_FORWARD(mx_program_pack(p));
+  MX_FORWARD(mx_constants_settle(p));
   return mx_profile_init(p);
 }
 
@@ -260,6 +122,7 @@ void mx_program_free(mx_program *p) {
   mx_free(p->rows);
   mx_free(p->steps);
   if (p->packed != NULL) mx_unmap(p->packed, p->packed_region);
+  mx_constants_unstage(p);
   mx_free(p->consts);
   mx_free(p->records);
   mx_free(p);

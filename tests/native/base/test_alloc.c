@@ -42,9 +42,25 @@ static void regions_are_pages_of_zeroes(void) {
   mx_unmap(NULL, 4096);
 }
 
+/* Only whole pages go: what lies beside the part stays. */
+static void discarded_pages_are_zeroes(void) {
+  const size_t size = 8 * 4096;
+  uint8_t *p = mx_map(size);
+  CHECK(p != NULL);
+  memset(p, 0xff, size);
+  mx_discard(p + 100, 50);
+  mx_discard(p + 4000, 200);
+  for (size_t i = 0; i < size; i++) CHECK(p[i] == 0xff);
+  mx_discard(p + 4000, 2 * 4096 + 200);
+  CHECK(p[4095] == 0xff && p[3 * 4096] == 0xff);
+  CHECK(all_zero(p + 4096, 2 * 4096));
+  mx_unmap(p, size);
+}
+
 int main(void) {
   memory_is_aligned_and_zeroed();
   too_much_is_refused();
   regions_are_pages_of_zeroes();
+  discarded_pages_are_zeroes();
   return 0;
 }
