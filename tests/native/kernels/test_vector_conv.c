@@ -11,6 +11,9 @@ static void quantised(mx_view *v) {
                                      : 0;
 }
 
+/* Does a case end in bytes alone, in the 16-bit residual stream, or in anything? */
+enum { ENDS_BYTES, ENDS_STREAM, ENDS_ANY };
+
 static void limits(const mx_view *v, int32_t *lo, int32_t *hi) {
   const int low = v->dtype == MACCEL_U8 ? 0 : v->dtype == MACCEL_S8 ? -128 : -32768;
   const int high = v->dtype == MACCEL_U8 ? 255 : v->dtype == MACCEL_S8 ? 127 : 32767;
@@ -75,13 +78,48 @@ static void constants(vt_case *c, const int *in, const int *out, int depthwise) 
     bias[k] = vt_range(-9000, 9000), scale[k] = vt_float(0.4f, 1.6f) * reach / spread;
 }
 
-static void epilogue(vt_case *c, const int *out, int linear) {
+static void second_output(vt_case *c, const int *out, int dtype) {
+  mx_task *t = &c->task;
+  vt_image(c, &t->out[1], &c->out[1], dtype, out, 1);
+  quantised(&t->out[1]);
+  c->insn.out[1] = 1, c->insn.f[4] = vt_float(0.01f, 4.0f);
+  limits(&t->out[1], &c->insn.i[14], &c->insn.i[15]);
+}
+
+/* s16 or bytes with an s16 image added, a second output of bytes behind s16. */
+static void stream(vt_case *c, const int *out) {
   mxp_insn *n = &c->insn;
   mx_task *t = &c->task;
+  if (t->out[0].dtype == MACCEL_S16 && vt_chance(90)) t->out[0].zero = 0;
+  limits(&t->out[0], &n->i[12], &n->i[13]);
+  if (vt_chance(60)) {
+    vt_image(c, &t->in[1], &c->in[1], vt_chance(85) ? MACCEL_S16 : PICK(MACCEL_U8, MACCEL_S8), out, 1);
+    t->in[1].zero = vt_chance(90) ? 0 : vt_range(-100, 100);
+    n->in[1] = 1, n->f[2] = vt_float(0.0f, t->out[0].dtype == MACCEL_S16 ? 1.5f : 0.01f);
+  }
+  if (vt_chance(25)) {
+    n->i[11] = MX_ACT_CLAMP, n->flags = vt_chance(50) ? MX_INSN_RES_AFTER_ACT : 0;
+    n->f[0] = vt_float(-90.0f, 5.0f), n->f[1] = n->f[0] + vt_float(0.0f, 90.0f);
+  }
+  if (t->out[0].dtype == MACCEL_S16 && vt_chance(60))
+    second_output(c, out, PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8));
+  if (t->out[0].dtype == MACCEL_U8 && vt_chance(15)) vt_constant(c, 3, MACCEL_U8, (int[]){256}, 1);
+}
+
+static void epilogue(vt_case *c, const int *out, int ends) {
+  const int linear = ends == ENDS_BYTES;
+  mxp_insn *n = &c->insn;
+  mx_task *t = &c->task;
+  if (ends == ENDS_STREAM) {
+    stream(c, out);
+    return;
+  }
   limits(&t->out[0], &n->i[12], &n->i[13]);
   if (linear ? vt_chance(35) : vt_chance(50)) {
-    vt_image(c, &t->in[1], &c->in[1], linear ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32),
-             out, 1);
+    vt_image(
+        c, &t->in[1], &c->in[1],
+        linear ? PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8) : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32),
+        out, 1);
     quantised(&t->in[1]);
     n->in[1] = 1, n->f[2] = t->in[1].dtype == MACCEL_S16 ? vt_float(0.0f, 0.01f) : vt_float(-1.5f, 1.5f);
     if (!linear && vt_chance(20) && t->in[1].dtype != MACCEL_F32)
@@ -94,18 +132,15 @@ static void epilogue(vt_case *c, const int *out, int linear) {
   n->f[0] = vt_float(-1.0f, 1.0f), n->f[1] = n->f[0] + vt_float(0.0f, 3.0f),
   n->f[3] = vt_chance(40) ? 1.0f : vt_float(0.1f, 30.0f);
   if (n->i[11] == MX_ACT_PRELU) vt_constant(c, 4, MACCEL_F32, &out[3], 1);
-  if (vt_chance(30)) {
-    vt_image(c, &t->out[1], &c->out[1], PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), out, 1);
-    quantised(&t->out[1]);
-    n->out[1] = 1, n->f[4] = vt_float(0.01f, 4.0f);
-    limits(&t->out[1], &n->i[14], &n->i[15]);
-  }
+  if (vt_chance(30)) second_output(c, out, PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32));
 }
 
 static void random_case(vt_case *c, int op) {
   int in[4], out[4];
   const int depthwise = op == MX_OP_DWCONV, floating = op == MX_OP_CONVF;
-  const int linear = !floating && op != MX_OP_CONVDYN && vt_chance(60);
+  const int ends = floating || op == MX_OP_CONVDYN || vt_chance(30) ? ENDS_ANY
+                   : vt_chance(50)                                  ? ENDS_BYTES
+                                                                    : ENDS_STREAM;
   vt_begin(c, op);
   c->insn.i[10] = 1, c->insn.f[3] = 1.0f;
   geometry(c, in, out, depthwise);
@@ -120,14 +155,17 @@ static void random_case(vt_case *c, int op) {
                                                   : MACCEL_S16,
            in, 1);
   vt_image(c, &c->task.out[0], &c->out[0],
-           linear ? MACCEL_U8 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32), out, 1);
+           ends == ENDS_BYTES    ? PICK(MACCEL_U8, MACCEL_U8, MACCEL_S8)
+           : ends == ENDS_STREAM ? PICK(MACCEL_S16, MACCEL_S16, MACCEL_U8, MACCEL_S8)
+                                 : PICK(MACCEL_U8, MACCEL_S8, MACCEL_S16, MACCEL_F32),
+           out, 1);
   c->insn.in[0] = 0, c->insn.out[0] = 0;
   quantised(&c->task.in[0]), quantised(&c->task.out[0]);
   if (floating)
     float_constants(c, in, out);
   else
     constants(c, in, out, depthwise);
-  epilogue(c, out, linear);
+  epilogue(c, out, ends);
   if (op == MX_OP_CONVDYN) {
     vt_image(c, &c->task.in[2], &c->in[2], MACCEL_F32, (int[]){in[0], 1, in[2], 1}, 0);
     c->insn.in[2] = 2;

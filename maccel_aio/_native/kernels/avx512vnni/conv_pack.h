@@ -1,14 +1,16 @@
 /* conv_pack.h - weights of a u8 x s8 convolution as the register tiles read them.
  *
  * packed = zero row | per group: bias s32 [blocks*16], scale f32 [blocks*16], panels of up to 4 blocks
- * The zero row holds zero(in0): padding taps point at it. Everything starts at a multiple of 64. */
+ * The zero row holds zero(in0): padding taps point at it. Everything starts at a multiple of 64. When at most 8 columns
+ * of the last block exist, it is a half block. */
 #ifndef MX_AVX512VNNI_CONV_PACK_H
 #define MX_AVX512VNNI_CONV_PACK_H
 
-#include "tile.h"
+#include "conv_mode.h"
 
 typedef struct conv_layout {
   int blocks, panels; /* of one group */
+  int half;           /* of the last panel */
   int k4;
   size_t zero_bytes, panel_bytes, group_bytes, total; /* panel_bytes: of a panel of 4 blocks */
 } conv_layout;
@@ -18,6 +20,7 @@ static size_t conv_round64(size_t n) { return (n + 63) & ~(size_t)63; }
 static conv_layout conv_layout_of(const mx_geometry *s) {
   conv_layout l = {.blocks = (s->out_c + 15) / 16, .k4 = (s->tap_elems + 3) / 4};
   l.panels = (l.blocks + 3) / 4;
+  l.half = (s->out_c - 1) % 16 < 8;
   l.zero_bytes = conv_round64((size_t)s->tap_elems + 4);
   l.panel_bytes = (size_t)s->taps * l.k4 * 256;
   l.group_bytes = (size_t)l.blocks * (128 + (size_t)s->taps * l.k4 * 64);
@@ -35,6 +38,8 @@ static int conv_panel_blocks(const conv_layout *l, int panel) {
   return left < 4 ? left : 4;
 }
 
+static int conv_panel_half(const conv_layout *l, int panel) { return l->half && panel == l->panels - 1; }
+
 typedef struct conv_group {
   int32_t *bias;
   float *scale;
@@ -47,38 +52,38 @@ static conv_group conv_group_at(const conv_layout *l, uint8_t *base, int group) 
   return (conv_group){(int32_t *)(void *)p, (float *)(void *)(p + row), (int8_t *)(p + 2 * row)};
 }
 
-/* Column of the group for a position in a panel; natural order when whole sums are stored. */
-static int conv_column(int panel, int blocks, int position, int natural) {
-  return 64 * panel + (natural ? position : tile_column(blocks, position));
+static void conv_pack_column(const mx_task *t, const mx_geometry *s, int64_t o, int8_t *to, int step) {
+  const int8_t *w = (const int8_t *)t->cst[0];
+  const int k4 = (s->tap_elems + 3) / 4;
+  for (int tap = 0; tap < s->taps; tap++, to += (int64_t)k4 * step)
+    for (int e = 0; e < s->tap_elems; e++) {
+      const int64_t at = mx_weight_index(s, o, tap, e);
+      to[(int64_t)(e / 4) * step + e % 4] = at < 0 ? 0 : w[at];
+    }
 }
 
 static void conv_pack_panel(const mx_task *t, const mx_geometry *s, const conv_layout *l, conv_group to,
-                            int group, int panel, int natural) {
-  const int8_t *w = (const int8_t *)t->cst[0];
-  const int blocks = conv_panel_blocks(l, panel);
+                            int group, int panel, int mode) {
+  const int blocks = conv_panel_blocks(l, panel), half = conv_panel_half(l, panel);
   int8_t *out = to.weights + panel * l->panel_bytes;
   for (int q = 0; q < 16 * blocks; q++) {
-    const int column = conv_column(panel, blocks, q, natural), exists = column < s->out_c;
+    const int column = 64 * panel + (tile_permuted(mode, blocks, half) ? tile_column(q) : q);
+    if (column >= s->out_c) continue; /* all zero */
     const int64_t o = (int64_t)group * s->out_c + column;
-    to.bias[64 * panel + q] = exists && t->cst[1] ? ((const int32_t *)t->cst[1])[o] : 0;
-    to.scale[64 * panel + q] = exists ? ((const float *)t->cst[2])[o] : 0.0f;
-    for (int tap = 0; exists && tap < s->taps; tap++) {
-      int8_t *row = out + ((int64_t)tap * l->k4 * 16 * blocks + q) * 4;
-      for (int e = 0; e < s->tap_elems; e++) {
-        const int64_t at = mx_weight_index(s, o, tap, e);
-        row[(int64_t)(e / 4) * 64 * blocks + e % 4] = at < 0 ? 0 : w[at];
-      }
-    }
+    to.bias[64 * panel + q] = t->cst[1] ? ((const int32_t *)t->cst[1])[o] : 0;
+    to.scale[64 * panel + q] = ((const float *)t->cst[2])[o];
+    conv_pack_column(t, s, o, out + 4 * q, tile_step(blocks, half));
   }
 }
 
-static void conv_pack_all(const mx_task *t, const mx_geometry *s, void *packed, int natural) {
+static void conv_pack_all(const mx_task *t, const mx_geometry *s, void *packed) {
   const conv_layout l = conv_layout_of(s);
+  const int mode = conv_mode(t);
   uint8_t *base = conv_packed_base(packed);
   memset(base, 0, l.total - 64);
   memset(base, t->in[0].zero, l.zero_bytes);
   for (int g = 0; g < s->groups; g++)
-    for (int p = 0; p < l.panels; p++) conv_pack_panel(t, s, &l, conv_group_at(&l, base, g), g, p, natural);
+    for (int p = 0; p < l.panels; p++) conv_pack_panel(t, s, &l, conv_group_at(&l, base, g), g, p, mode);
 }
 
 #endif

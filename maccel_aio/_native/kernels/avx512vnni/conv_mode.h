@@ -1,0 +1,98 @@
+/* conv_mode.h - which end of a tile a convolution needs, and its numbers. */
+#ifndef MX_AVX512VNNI_CONV_MODE_H
+#define MX_AVX512VNNI_CONV_MODE_H
+
+#include "../scalar/num.h"
+#include "tile.h"
+
+static int conv_is_byte(const mx_view *v) { return v->dtype == MACCEL_U8 || v->dtype == MACCEL_S8; }
+
+/* A residual of bytes or of words that can be added in a tile? */
+static int conv_byte_residual(const mx_view *r) {
+  return conv_is_byte(r) && r->stride[3] == 1 && !r->channel_scale;
+}
+static int conv_word_residual(const mx_view *r) {
+  return r->dtype == MACCEL_S16 && r->stride[3] == 2 && r->zero == 0 && !r->channel_scale;
+}
+
+static int conv_byte_mode(const mx_task *t) {
+  const mxp_insn *n = t->insn;
+  const mx_view *r = &t->in[1];
+  const int plain = n->i[11] == MX_ACT_NONE;
+  if (n->in[1] == MXP_NONE) {
+    const int saturate =
+        t->out[0].dtype == MACCEL_U8 && t->out[0].zero == 0 && n->i[12] == 0 && n->i[13] == 255;
+    return !plain ? TILE_SUMS : saturate ? TILE_SATURATE : TILE_CLAMP;
+  }
+  if (conv_word_residual(r)) return plain || n->i[11] == MX_ACT_CLAMP ? TILE_NARROW : TILE_SUMS;
+  return plain && conv_byte_residual(r) ? TILE_RESIDUAL : TILE_SUMS;
+}
+
+static int conv_wide_mode(const mx_task *t) {
+  const mxp_insn *n = t->insn;
+  const int residual_ok = n->in[1] == MXP_NONE || conv_word_residual(&t->in[1]);
+  const int second_ok = n->out[1] == MXP_NONE || conv_is_byte(&t->out[1]);
+  return n->i[11] == MX_ACT_NONE && residual_ok && second_ok && t->out[0].zero == 0 ? TILE_WIDE : TILE_SUMS;
+}
+
+/* TILE_SUMS: whatever the others do not cover. */
+static int conv_mode(const mx_task *t) {
+  const mxp_insn *n = t->insn;
+  if (n->op != MX_OP_CONV || n->f[3] != 1.0f) return TILE_SUMS;
+  if (t->out[0].dtype == MACCEL_S16) return conv_wide_mode(t);
+  return conv_is_byte(&t->out[0]) && n->out[1] == MXP_NONE ? conv_byte_mode(t) : TILE_SUMS;
+}
+
+static __mmask64 conv_first_columns(int n) {
+  return n >= 64 ? ~(__mmask64)0 : n <= 0 ? 0 : ((__mmask64)1 << n) - 1;
+}
+
+/* Columns of a panel of `wide` that may be written, `left` of which exist: padding is free. */
+static __mmask64 conv_store_mask(const mx_view *o, int groups, int column, int left, int wide) {
+  const int64_t room = (groups == 1 && (o->flags & MX_TENSOR_PAD_CHANNELS))
+                           ? o->stride[2] / mx_dtype_bytes(o->dtype) - column
+                           : left;
+  const int n = room > left ? (int)(room < wide ? room : wide) : left;
+  return conv_first_columns(n < wide ? n : wide);
+}
+
+static tile_bytes conv_bytes(const mx_view *o, int low, int high, __mmask64 mask) {
+  const int flip = o->dtype == MACCEL_S8 ? 128 : 0;
+  return (tile_bytes){o->zero + flip, low + flip, high + flip, flip, mask};
+}
+
+static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) {
+  const mxp_insn *n = t->insn;
+  const mx_view *r = &t->in[1];
+  x->residual = n->in[1] != MXP_NONE;
+  if (!x->residual) return;
+  x->res_mask = conv_first_columns(left);
+  x->res_at = column * r->stride[3];
+  x->res_flip = r->dtype == MACCEL_S8 ? 128 : 0;
+  x->res_zero = r->zero + x->res_flip;
+  x->res_scale = n->f[2];
+  const int clamp = n->i[11] == MX_ACT_CLAMP, after = (n->flags & MX_INSN_RES_AFTER_ACT) != 0;
+  x->clamp_before = clamp && after, x->clamp_after = clamp && !after;
+  x->clamp_a = n->f[0], x->clamp_b = n->f[1];
+}
+
+/* The epilogue of a panel of `wide` columns from `column` on; `left` columns of the group are still to come. */
+static void conv_fill_epilogue(const mx_task *t, tile *x, int groups, int column, int left, int wide) {
+  const mxp_insn *n = t->insn;
+  const mx_view *o = &t->out[0], *o1 = &t->out[1];
+  const __mmask64 mask = conv_store_mask(o, groups, column, left, wide);
+  x->out_at = column * (int64_t)mx_dtype_bytes(o->dtype);
+  conv_fill_residual(t, x, left < wide ? left : wide, column);
+  if (o->dtype != MACCEL_S16) {
+    x->bytes = conv_bytes(o, n->i[12], n->i[13], mask);
+    return;
+  }
+  x->wide_mask = mask, x->wide_low = n->i[12], x->wide_high = n->i[13];
+  x->second = n->out[1] != MXP_NONE;
+  if (!x->second) return;
+  x->out1_at = column;
+  x->second_scale = n->f[4];
+  x->bytes = conv_bytes(o1, n->i[14], n->i[15], conv_store_mask(o1, groups, column, left, wide));
+}
+
+#endif

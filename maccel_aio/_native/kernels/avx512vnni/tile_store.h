@@ -1,0 +1,212 @@
+/* tile_store.h - the end of a register tile: sums -> values -> bytes or words, all in registers.
+ *
+ * A pack is four vectors of sums: one row of 3 or 4 blocks, two rows of 2, four rows of 1. Its 64 bytes are put in order
+ * by one permutation. Packs are kept apart: a whole tile of s32 is never live, nothing is spilled. */
+#ifndef MX_AVX512VNNI_TILE_STORE_H
+#define MX_AVX512VNNI_TILE_STORE_H
+
+#include "tile.h"
+
+MX_INLINE int tile_rows_per_pack(int blocks) { return blocks >= 3 ? 1 : blocks == 2 ? 2 : 4; }
+
+/* Row and block of vector q of the pack that starts at row m. */
+MX_INLINE int tile_pack_row(int blocks, int m, int q) { return blocks >= 3 ? m : m + q / blocks; }
+MX_INLINE int tile_pack_block(int blocks, int q) { return blocks == 3 && q == 3 ? 2 : q % blocks; }
+
+MX_INLINE uint8_t *tile_out_row(int list, const tile *t, uint8_t *out, int m) {
+  return list ? t->outs[m] + t->out_at : out + m * t->out_step;
+}
+MX_INLINE uint8_t *tile_out1_row(int list, const tile *t, uint8_t *out1, int m) {
+  return list ? t->outs1[m] + t->out1_at : out1 + m * t->out1_step;
+}
+MX_INLINE const uint8_t *tile_res_row(int list, const tile *t, const uint8_t *res, int m) {
+  return list ? t->ress[m] + t->res_at : res + m * t->res_step;
+}
+
+/* Dwords 4 * L + q <-> 4 * q + L: vector q, lane L of a packed result <-> columns in order. Its own inverse. */
+MX_INLINE __m512i tile_transpose(__m512i x) {
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+}
+
+/* The 128-bit lanes of a row's part of a pack start here. */
+MX_INLINE __m256i tile_part256(__m512i x, int part) {
+  return part ? _mm512_extracti64x4_epi64(x, 1) : _mm512_castsi512_si256(x);
+}
+MX_INLINE __m128i tile_part128(__m512i x, int part) {
+  return part == 0   ? _mm512_castsi512_si128(x)
+         : part == 1 ? _mm512_extracti32x4_epi32(x, 1)
+         : part == 2 ? _mm512_extracti32x4_epi32(x, 2)
+                     : _mm512_extracti32x4_epi32(x, 3);
+}
+
+/* ---- residuals */
+
+/* Byte residuals of the pack that starts at row m, in the lanes of the pack. Behind the last column another part may
+ * write, so nothing is read there. */
+MX_INLINE __m512i tile_load_bytes(int blocks, int half, int list, const tile *t, const uint8_t *res, int m) {
+  const uint8_t *row = tile_res_row(list, t, res, m);
+  __m512i x;
+  if (blocks >= 3) {
+    x = _mm512_maskz_loadu_epi8(t->res_mask, row);
+  } else if (blocks == 2) {
+    const __mmask32 k = (__mmask32)t->res_mask;
+    x = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8(k, row)),
+                           _mm256_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 1)), 1);
+  } else {
+    const __mmask16 k = (__mmask16)t->res_mask;
+    x = _mm512_castsi128_si512(_mm_maskz_loadu_epi8(k, row));
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 1)), 1);
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 2)), 2);
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 3)), 3);
+  }
+  x = _mm512_xor_si512(x, _mm512_set1_epi8((char)t->res_flip));
+  return tile_permuted(TILE_RESIDUAL, blocks, half) ? x : tile_transpose(x);
+}
+
+/* (float)(q - zero) * m for vector j of a pack of bytes */
+MX_INLINE __m512 tile_byte_residual(__m512i pack, int j, const tile *t) {
+  const __m128i pick = _mm_setr_epi8((char)(4 * j), -1, -1, -1, (char)(4 * j + 1), -1, -1, -1,
+                                     (char)(4 * j + 2), -1, -1, -1, (char)(4 * j + 3), -1, -1, -1);
+  const __m512i q = _mm512_shuffle_epi8(pack, _mm512_broadcast_i32x4(pick));
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q, _mm512_set1_epi32(t->res_zero))),
+                       _mm512_set1_ps(t->res_scale));
+}
+
+/* (float)q * m of the 16 columns of block n; the zero of s16 residuals is 0 here. */
+MX_INLINE __m512 tile_word_residual(int n, const tile *t, const uint8_t *row) {
+  const __m256i q = _mm256_maskz_loadu_epi16((__mmask16)(t->res_mask >> (16 * n)), row + 32 * n);
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(q)), _mm512_set1_ps(t->res_scale));
+}
+
+/* ---- outputs */
+
+/* One row's part of 64 bytes in column order. */
+MX_INLINE void tile_store_bytes(int blocks, __mmask64 mask, uint8_t *row, __m512i x, int part) {
+  if (blocks >= 3)
+    _mm512_mask_storeu_epi8(row, mask, x);
+  else if (blocks == 2)
+    _mm256_mask_storeu_epi8(row, (__mmask32)mask, tile_part256(x, part));
+  else
+    _mm_mask_storeu_epi8(row, (__mmask16)mask, tile_part128(x, part));
+}
+
+/* Four vectors of rounded values -> 64 bytes in the lanes of the pack. */
+MX_INLINE __m512i tile_pack_bytes(const __m512i z[4], int saturate, const tile_bytes *o) {
+  __m512i x = _mm512_packs_epi32(z[0], z[1]), y = _mm512_packs_epi32(z[2], z[3]);
+  if (saturate) return _mm512_packus_epi16(x, y);
+  const __m512i zero = _mm512_set1_epi16((short)o->zero);
+  x = _mm512_packus_epi16(_mm512_adds_epi16(x, zero), _mm512_adds_epi16(y, zero));
+  x = _mm512_min_epu8(_mm512_max_epu8(x, _mm512_set1_epi8((char)o->low)), _mm512_set1_epi8((char)o->high));
+  return _mm512_xor_si512(x, _mm512_set1_epi8((char)o->flip));
+}
+
+/* Four vectors of rounded values -> words of the pack's rows. */
+MX_INLINE void tile_store_words(int blocks, int list, const tile *t, uint8_t *out, int m,
+                                const __m512i z[4]) {
+  const __m512i low = _mm512_set1_epi16((short)t->wide_low), high = _mm512_set1_epi16((short)t->wide_high);
+  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  __m512i w[2];
+  MX_UNROLL for (int h = 0; h < 2; h++) {
+    w[h] = _mm512_min_epi16(_mm512_max_epi16(_mm512_packs_epi32(z[2 * h], z[2 * h + 1]), low), high);
+    w[h] = _mm512_permutexvar_epi64(order, w[h]);
+  }
+  if (blocks >= 3) {
+    uint8_t *row = tile_out_row(list, t, out, m);
+    _mm512_mask_storeu_epi16(row, (__mmask32)t->wide_mask, w[0]);
+    if (blocks == 4)
+      _mm512_mask_storeu_epi16(row + 64, (__mmask32)(t->wide_mask >> 32), w[1]);
+    else
+      _mm256_mask_storeu_epi16(row + 64, (__mmask16)(t->wide_mask >> 32), _mm512_castsi512_si256(w[1]));
+  } else if (blocks == 2) {
+    MX_UNROLL for (int g = 0; g < 2; g++)
+        _mm512_mask_storeu_epi16(tile_out_row(list, t, out, m + g), (__mmask32)t->wide_mask, w[g]);
+  } else {
+    MX_UNROLL for (int g = 0; g < 4; g++) _mm256_mask_storeu_epi16(
+        tile_out_row(list, t, out, m + g), (__mmask16)t->wide_mask, tile_part256(w[g / 2], g % 2));
+  }
+}
+
+/* ---- a pack from end to end */
+
+/* Scaled sums of a pack; half blocks are worth half the work. */
+MX_INLINE void tile_values(int blocks, int half, __m512i acc[8][4], const __m512 scale[4], int m,
+                           __m512 v[4]) {
+  MX_UNROLL for (int q = 0; q < 4; q++) {
+    const int n = tile_pack_block(blocks, q);
+    const __m512i sum = acc[tile_pack_row(blocks, m, q)][n];
+    if (blocks == 3 && q == 3)
+      v[3] = v[2];
+    else if (half && n == blocks - 1)
+      v[q] = _mm512_castps256_ps512(
+          _mm256_mul_ps(_mm256_cvtepi32_ps(_mm512_castsi512_si256(sum)), _mm512_castps512_ps256(scale[n])));
+    else
+      v[q] = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[n]);
+  }
+}
+
+MX_INLINE __m512 tile_clamped(__m512 v, const tile *t) {
+  return _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(t->clamp_a)), _mm512_set1_ps(t->clamp_b));
+}
+
+MX_INLINE void tile_add_words(int blocks, int list, const tile *t, const uint8_t *res, int m, __m512 v[4]) {
+  const int vectors = blocks == 3 ? 3 : 4;
+  MX_UNROLL for (int q = 0; q < vectors; q++) v[q] =
+      _mm512_add_ps(v[q], tile_word_residual(tile_pack_block(blocks, q), t,
+                                             tile_res_row(list, t, res, tile_pack_row(blocks, m, q))));
+}
+
+MX_INLINE void tile_add_residual(int blocks, int half, int mode, int list, const tile *t, const uint8_t *res,
+                                 int m, __m512 v[4]) {
+  if (mode == TILE_RESIDUAL) {
+    const __m512i bytes = tile_load_bytes(blocks, half, list, t, res, m);
+    MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_add_ps(v[q], tile_byte_residual(bytes, q, t));
+  }
+  if (mode == TILE_NARROW) {
+    if (t->clamp_before) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
+    tile_add_words(blocks, list, t, res, m, v);
+    if (t->clamp_after) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
+  }
+  if (mode == TILE_WIDE && t->residual) tile_add_words(blocks, list, t, res, m, v);
+}
+
+MX_INLINE void tile_round(const __m512 v[4], __m512i z[4]) {
+  MX_UNROLL for (int q = 0; q < 4; q++) z[q] = _mm512_cvtps_epi32(v[q]);
+}
+
+MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i acc[8][4],
+                               const __m512 scale[4], const tile *t, uint8_t *out, uint8_t *out1,
+                               const uint8_t *res, int m) {
+  __m512 v[4];
+  __m512i z[4];
+  tile_values(blocks, half, acc, scale, m, v);
+  tile_add_residual(blocks, half, mode, list, t, res, m, v);
+  tile_round(v, z);
+  if (mode == TILE_WIDE) {
+    tile_store_words(blocks, list, t, out, m, z);
+    if (!t->second) return;
+    MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_mul_ps(v[q], _mm512_set1_ps(t->second_scale));
+    tile_round(v, z);
+  }
+  __m512i x = tile_pack_bytes(z, mode == TILE_SATURATE, &t->bytes);
+  if (!tile_permuted(mode, blocks, half)) x = tile_transpose(x);
+  MX_UNROLL for (int g = 0; g < tile_rows_per_pack(blocks); g++) tile_store_bytes(
+      blocks, t->bytes.mask,
+      mode == TILE_WIDE ? tile_out1_row(list, t, out1, m + g) : tile_out_row(list, t, out, m + g), x, g);
+}
+
+MX_INLINE void tile_store(int rows, int blocks, int half, int mode, int list, __m512i acc[8][4],
+                          const tile *t, uint8_t *out, uint8_t *out1, const uint8_t *res) {
+  if (mode == TILE_SUMS) {
+    MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < blocks; n++)
+        _mm512_storeu_si512(out + m * t->out_step + 64 * n, acc[m][n]);
+    return;
+  }
+  __m512 scale[4];
+  MX_UNROLL for (int n = 0; n < blocks; n++) scale[n] = _mm512_loadu_ps(t->scale + 16 * n);
+  MX_UNROLL for (int m = 0; m < rows; m += tile_rows_per_pack(blocks)) {
+    tile_store_pack(blocks, half, mode, list, acc, scale, t, out, out1, res, m);
+    __asm__ volatile("" ::: "memory"); /* keeps the packs apart: see the head of the file */
+  }
+}
+
+#endif
