@@ -27,10 +27,11 @@ static void list_outputs(const conv_run *r, int64_t p, int at) {
 }
 
 static void list_panel(const conv_run *r, int panel, int n) {
-  const tile x = panel_tile(r, panel);
+  int mode;
+  const tile x = panel_tile(r, panel, &mode);
   const tile_shape shape = panel_shape(r, panel, n);
-  tile_list(shape, r->mode, &x, (n + shape.rows - 1) / shape.rows);
-  if (r->mode == TILE_SUMS) finish_sums(r, panel, n);
+  tile_list(shape, mode, &x, (n + shape.rows - 1) / shape.rows);
+  if (mode == TILE_SUMS) finish_sums(r, panel, n);
 }
 
 /* The windows of pixel p become entry `at` of the list. */

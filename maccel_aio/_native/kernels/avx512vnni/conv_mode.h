@@ -58,22 +58,24 @@ static __mmask64 conv_store_mask(const mx_view *o, int groups, int column, int l
 
 static tile_bytes conv_bytes(const mx_view *o, int low, int high, __mmask64 mask) {
   const int flip = o->dtype == MACCEL_S8 ? 128 : 0;
-  return (tile_bytes){o->zero + flip, low + flip, high + flip, flip, mask};
+  return (tile_bytes){tile_all_words(o->zero + flip), tile_all_bytes(low + flip), tile_all_bytes(high + flip),
+                      tile_all_bytes(flip), mask};
 }
 
 static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) {
   const mxp_insn *n = t->insn;
   const mx_view *r = &t->in[1];
+  const int flip = r->dtype == MACCEL_S8 ? 128 : 0;
   x->residual = n->in[1] != MXP_NONE;
   if (!x->residual) return;
   x->res_mask = conv_first_columns(left);
   x->res_at = column * r->stride[3];
-  x->res_flip = r->dtype == MACCEL_S8 ? 128 : 0;
-  x->res_zero = r->zero + x->res_flip;
-  x->res_scale = n->f[2];
+  x->res_flip = tile_all_bytes(flip);
+  x->res_zero = tile_all_ints(r->zero + flip);
+  x->res_scale = tile_all_floats(n->f[2]);
   const int clamp = n->i[11] == MX_ACT_CLAMP, after = (n->flags & MX_INSN_RES_AFTER_ACT) != 0;
   x->clamp_before = clamp && after, x->clamp_after = clamp && !after;
-  x->clamp_a = n->f[0], x->clamp_b = n->f[1];
+  x->clamp_a = tile_all_floats(n->f[0]), x->clamp_b = tile_all_floats(n->f[1]);
 }
 
 /* The epilogue of a panel of `wide` columns from `column` on; `left` columns of the group are still to come. */
@@ -87,11 +89,11 @@ static void conv_fill_epilogue(const mx_task *t, tile *x, int groups, int column
     x->bytes = conv_bytes(o, n->i[12], n->i[13], mask);
     return;
   }
-  x->wide_mask = mask, x->wide_low = n->i[12], x->wide_high = n->i[13];
+  x->wide_mask = mask, x->wide_low = tile_all_words(n->i[12]), x->wide_high = tile_all_words(n->i[13]);
   x->second = n->out[1] != MXP_NONE;
   if (!x->second) return;
   x->out1_at = column;
-  x->second_scale = n->f[4];
+  x->second_scale = tile_all_floats(n->f[4]);
   x->bytes = conv_bytes(o1, n->i[14], n->i[15], conv_store_mask(o1, groups, column, left, wide));
 }
 

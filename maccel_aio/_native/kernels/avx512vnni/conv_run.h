@@ -65,8 +65,10 @@ static tile_shape panel_shape(const conv_run *r, int panel, int64_t n) {
   return tile_shape_for(conv_panel_blocks(&r->layout, panel), conv_panel_half(&r->layout, panel), n);
 }
 
-static tile panel_tile(const conv_run *r, int panel) {
-  const int column = 64 * panel;
+/* The mode may turn to one that writes fewer columns. */
+static tile panel_tile(const conv_run *r, int panel, int *mode) {
+  const int column = 64 * panel, blocks = conv_panel_blocks(&r->layout, panel),
+            wide = 16 * blocks - 8 * conv_panel_half(&r->layout, panel);
   tile x = {.weights = r->packed.weights + panel * r->layout.panel_bytes,
             .bias = r->packed.bias + column,
             .scale = r->packed.scale + column,
@@ -78,12 +80,14 @@ static tile panel_tile(const conv_run *r, int panel) {
             .outs = r->mem.outs,
             .outs1 = r->mem.outs1,
             .ress = r->mem.ress};
+  *mode = r->mode;
   if (r->mode == TILE_SUMS) {
-    x.out = (uint8_t *)r->mem.sums, x.out_step = 64 * conv_panel_blocks(&r->layout, panel);
+    x.out = (uint8_t *)r->mem.sums, x.out_step = 64 * blocks;
     return x;
   }
-  conv_fill_epilogue(r->task, &x, r->s.groups, column, r->s.out_c - column,
-                     16 * conv_panel_blocks(&r->layout, panel));
+  conv_fill_epilogue(r->task, &x, r->s.groups, column, r->s.out_c - column, 16 * blocks);
+  const __mmask64 all = conv_first_columns(wide);
+  if (r->mode == TILE_SATURATE && (x.bytes.mask & all) != all) *mode = TILE_CLAMP;
   return x;
 }
 

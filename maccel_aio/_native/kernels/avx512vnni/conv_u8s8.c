@@ -52,7 +52,8 @@ static int64_t direct_panel(const conv_run *r, int panel, int64_t p, int64_t n) 
   const tile_shape shape = panel_shape(r, panel, n);
   const int64_t row = p / s->out_w, tiles = n / shape.rows;
   const int64_t iy = row % s->out_h * s->sh - s->pt, ix = p % s->out_w * s->sw - s->pl;
-  tile x = panel_tile(r, panel);
+  int mode;
+  tile x = panel_tile(r, panel, &mode);
   x.a = r->in + row / s->out_h * s->in_n + iy * s->in_row + ix * s->in_px, x.a_step = s->sw * s->in_px;
   if (r->mode == TILE_SUMS) {
     direct_sums(r, panel, p, x, shape, tiles);
@@ -61,7 +62,7 @@ static int64_t direct_panel(const conv_run *r, int panel, int64_t p, int64_t n) 
   x.out = conv_pixel(r, &t->out[0], p) + x.out_at, x.out_step = t->out[0].stride[2];
   if (x.second) x.out1 = conv_pixel(r, &t->out[1], p) + x.out1_at, x.out1_step = t->out[1].stride[2];
   if (x.residual) x.res = conv_pixel(r, &t->in[1], p) + x.res_at, x.res_step = t->in[1].stride[2];
-  tile_direct(shape, r->mode, &x, tiles);
+  tile_direct(shape, mode, &x, tiles);
   return tiles * shape.rows;
 }
 

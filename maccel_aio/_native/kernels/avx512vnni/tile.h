@@ -13,7 +13,7 @@
 #include "../vector/geometry.h"
 
 enum tile_mode {
-  TILE_SATURATE, /* u8, zero 0, clamp 0..255: packing does it all */
+  TILE_SATURATE, /* u8, zero 0, clamp 0..255, all columns written: packing does it all */
   TILE_CLAMP,    /* u8 or s8, any zero and clamp */
   TILE_RESIDUAL, /* the same plus an image of bytes */
   TILE_NARROW,   /* the same plus an s16 image, with an optional clamp in float */
@@ -22,11 +22,17 @@ enum tile_mode {
   TILE_MODES
 };
 
+/* A constant in all elements: an operand in memory costs less than a register that has to be filled again. */
+typedef struct tile_all {
+  __m512i v;
+} tile_all;
+
 /* Bytes from values: clamp(rne(v) + zero, low, high), for s8 all in u8 shifted by 128. */
 typedef struct tile_bytes {
-  int zero, low, high;
-  int flip;       /* 128 for s8, 0 for u8 */
-  __mmask64 mask; /* columns that may be written */
+  tile_all zero;      /* s16 */
+  tile_all low, high; /* u8 */
+  tile_all flip;      /* 128 for s8, 0 for u8 */
+  __mmask64 mask;     /* columns that may be written */
 } tile_bytes;
 
 typedef struct tile {
@@ -54,16 +60,21 @@ typedef struct tile {
   /* output */
   tile_bytes bytes;         /* of the only output, or of the second one of TILE_WIDE */
   __mmask64 wide_mask;      /* columns that may be written of the s16 output */
-  int wide_low, wide_high;
+  tile_all wide_low, wide_high;
   int second;               /* TILE_WIDE: is there a second output? */
-  float second_scale;
+  tile_all second_scale;
   int residual;             /* TILE_WIDE: is there a residual? */
   __mmask64 res_mask;       /* columns that exist */
-  int res_zero, res_flip;
-  float res_scale;
+  tile_all res_zero, res_flip, res_scale;
   int clamp_before, clamp_after; /* TILE_NARROW: min(max(v, a), b) on this side of the residual */
-  float clamp_a, clamp_b;
+  tile_all clamp_a, clamp_b;
 } tile;
+
+MX_INLINE __m512 tile_floats(const tile_all *c) { return _mm512_castsi512_ps(c->v); }
+MX_INLINE tile_all tile_all_bytes(int v) { return (tile_all){_mm512_set1_epi8((char)v)}; }
+MX_INLINE tile_all tile_all_words(int v) { return (tile_all){_mm512_set1_epi16((short)v)}; }
+MX_INLINE tile_all tile_all_ints(int v) { return (tile_all){_mm512_set1_epi32(v)}; }
+MX_INLINE tile_all tile_all_floats(float v) { return (tile_all){_mm512_castps_si512(_mm512_set1_ps(v))}; }
 
 MX_INLINE int tile_column(int position) {
   const int j = position >> 4, lane = (position >> 2) & 3, i = position & 3;

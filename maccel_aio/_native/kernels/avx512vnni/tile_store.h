@@ -59,7 +59,7 @@ MX_INLINE __m512i tile_load_bytes(int blocks, int half, int list, const tile *t,
     x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 2)), 2);
     x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 3)), 3);
   }
-  x = _mm512_xor_si512(x, _mm512_set1_epi8((char)t->res_flip));
+  x = _mm512_xor_si512(x, t->res_flip.v);
   return tile_permuted(TILE_RESIDUAL, blocks, half) ? x : tile_transpose(x);
 }
 
@@ -68,20 +68,19 @@ MX_INLINE __m512 tile_byte_residual(__m512i pack, int j, const tile *t) {
   const __m128i pick = _mm_setr_epi8((char)(4 * j), -1, -1, -1, (char)(4 * j + 1), -1, -1, -1,
                                      (char)(4 * j + 2), -1, -1, -1, (char)(4 * j + 3), -1, -1, -1);
   const __m512i q = _mm512_shuffle_epi8(pack, _mm512_broadcast_i32x4(pick));
-  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q, _mm512_set1_epi32(t->res_zero))),
-                       _mm512_set1_ps(t->res_scale));
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q, t->res_zero.v)), tile_floats(&t->res_scale));
 }
 
 /* (float)q * m of the 16 columns of block n; the zero of s16 residuals is 0 here. */
 MX_INLINE __m512 tile_word_residual(int n, const tile *t, const uint8_t *row) {
   const __m256i q = _mm256_maskz_loadu_epi16((__mmask16)(t->res_mask >> (16 * n)), row + 32 * n);
-  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(q)), _mm512_set1_ps(t->res_scale));
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(q)), tile_floats(&t->res_scale));
 }
 
 /* ---- outputs */
 
 /* One row's part of 64 bytes in column order. */
-MX_INLINE void tile_store_bytes(int blocks, __mmask64 mask, uint8_t *row, __m512i x, int part) {
+MX_INLINE void tile_store_masked(int blocks, __mmask64 mask, uint8_t *row, __m512i x, int part) {
   if (blocks >= 3)
     _mm512_mask_storeu_epi8(row, mask, x);
   else if (blocks == 2)
@@ -90,24 +89,32 @@ MX_INLINE void tile_store_bytes(int blocks, __mmask64 mask, uint8_t *row, __m512
     _mm_mask_storeu_epi8(row, (__mmask16)mask, tile_part128(x, part));
 }
 
+MX_INLINE void tile_store_whole(int blocks, int half, uint8_t *row, __m512i x, int part) {
+  if (blocks >= 3)
+    _mm512_mask_storeu_epi64(row, (__mmask8)((1 << (2 * blocks - half)) - 1), x);
+  else if (blocks == 2)
+    _mm256_mask_storeu_epi64(row, half ? 7 : 15, tile_part256(x, part));
+  else
+    _mm_mask_storeu_epi64(row, half ? 1 : 3, tile_part128(x, part));
+}
+
 /* Four vectors of rounded values -> 64 bytes in the lanes of the pack. */
 MX_INLINE __m512i tile_pack_bytes(const __m512i z[4], int saturate, const tile_bytes *o) {
   __m512i x = _mm512_packs_epi32(z[0], z[1]), y = _mm512_packs_epi32(z[2], z[3]);
   if (saturate) return _mm512_packus_epi16(x, y);
-  const __m512i zero = _mm512_set1_epi16((short)o->zero);
-  x = _mm512_packus_epi16(_mm512_adds_epi16(x, zero), _mm512_adds_epi16(y, zero));
-  x = _mm512_min_epu8(_mm512_max_epu8(x, _mm512_set1_epi8((char)o->low)), _mm512_set1_epi8((char)o->high));
-  return _mm512_xor_si512(x, _mm512_set1_epi8((char)o->flip));
+  x = _mm512_packus_epi16(_mm512_adds_epi16(x, o->zero.v), _mm512_adds_epi16(y, o->zero.v));
+  x = _mm512_min_epu8(_mm512_max_epu8(x, o->low.v), o->high.v);
+  return _mm512_xor_si512(x, o->flip.v);
 }
 
 /* Four vectors of rounded values -> words of the pack's rows. */
 MX_INLINE void tile_store_words(int blocks, int list, const tile *t, uint8_t *out, int m,
                                 const __m512i z[4]) {
-  const __m512i low = _mm512_set1_epi16((short)t->wide_low), high = _mm512_set1_epi16((short)t->wide_high);
   const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
   __m512i w[2];
   MX_UNROLL for (int h = 0; h < 2; h++) {
-    w[h] = _mm512_min_epi16(_mm512_max_epi16(_mm512_packs_epi32(z[2 * h], z[2 * h + 1]), low), high);
+    w[h] = _mm512_min_epi16(_mm512_max_epi16(_mm512_packs_epi32(z[2 * h], z[2 * h + 1]), t->wide_low.v),
+                            t->wide_high.v);
     w[h] = _mm512_permutexvar_epi64(order, w[h]);
   }
   if (blocks >= 3) {
@@ -145,7 +152,7 @@ MX_INLINE void tile_values(int blocks, int half, __m512i acc[8][4], const __m512
 }
 
 MX_INLINE __m512 tile_clamped(__m512 v, const tile *t) {
-  return _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(t->clamp_a)), _mm512_set1_ps(t->clamp_b));
+  return _mm512_min_ps(_mm512_max_ps(v, tile_floats(&t->clamp_a)), tile_floats(&t->clamp_b));
 }
 
 MX_INLINE void tile_add_words(int blocks, int list, const tile *t, const uint8_t *res, int m, __m512 v[4]) {
@@ -184,14 +191,19 @@ MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i
   if (mode == TILE_WIDE) {
     tile_store_words(blocks, list, t, out, m, z);
     if (!t->second) return;
-    MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_mul_ps(v[q], _mm512_set1_ps(t->second_scale));
+    MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_mul_ps(v[q], tile_floats(&t->second_scale));
     tile_round(v, z);
   }
   __m512i x = tile_pack_bytes(z, mode == TILE_SATURATE, &t->bytes);
   if (!tile_permuted(mode, blocks, half)) x = tile_transpose(x);
-  MX_UNROLL for (int g = 0; g < tile_rows_per_pack(blocks); g++) tile_store_bytes(
-      blocks, t->bytes.mask,
-      mode == TILE_WIDE ? tile_out1_row(list, t, out1, m + g) : tile_out_row(list, t, out, m + g), x, g);
+  MX_UNROLL for (int g = 0; g < tile_rows_per_pack(blocks); g++) {
+    uint8_t *row =
+        mode == TILE_WIDE ? tile_out1_row(list, t, out1, m + g) : tile_out_row(list, t, out, m + g);
+    if (mode == TILE_SATURATE)
+      tile_store_whole(blocks, half, row, x, g);
+    else
+      tile_store_masked(blocks, t->bytes.mask, row, x, g);
+  }
 }
 
 MX_INLINE void tile_store(int rows, int blocks, int half, int mode, int list, __m512i acc[8][4],
