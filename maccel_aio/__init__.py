@@ -19,6 +19,8 @@ from maccel_aio._core._manifest import Manifest as Manifest
 from maccel_aio._core._manifest import Segment as Segment
 from maccel_aio._core._manifest import Variant as Variant
 from maccel_aio._core._model import Model as Model
+from maccel_aio._core._peaks import Peaks as Peaks
+from maccel_aio._core._peaks import measure_peaks as measure_peaks
 from maccel_aio._core._stream import Stream as Stream
 from maccel_aio._core._types import CancelOutcome as CancelOutcome
 from maccel_aio._core._types import CloseReport as CloseReport
@@ -87,6 +89,7 @@ __all__ = [
     "ModelFormatError",
     "ModelStats",
     "OutOfMemoryError",
+    "Peaks",
     "QueueFullError",
     "Segment",
     "ShapeError",
@@ -102,6 +105,7 @@ __all__ = [
     "compile",
     "isa",
     "load",
+    "measure_peaks",
     "read_manifest",
 ]
 

@@ -158,6 +158,22 @@ def cpu_count() -> int:
     return int(lib.maccel_cpu_count())
 
 
+#: Numbers of maccel_peak.
+PEAK_INT8, PEAK_F32, PEAK_READ_L2, PEAK_READ_L3, PEAK_READ_DRAM = range(5)
+
+
+def measure_peak(peak: int) -> float:
+    """Return operations, or bytes, that one core does a second at most. Blocks for a moment."""
+    out = ffi.new("double *")
+    _check(lib.maccel_measure_peak(peak, out))
+    return float(out[0])
+
+
+def cache_bytes(level: int) -> int:
+    """Return the size of the data cache of a level; 0 when none is known."""
+    return int(lib.maccel_cache_bytes(level))
+
+
 # ---- files
 
 

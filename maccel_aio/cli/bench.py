@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import numpy as np
 
-from maccel_aio.cli._console import Column, bar_text, time_text
+from maccel_aio.cli._console import bar_text, time_text
+from maccel_aio.cli._layers import layer_figures, measure_layers, show_layers
 from maccel_aio.cli._measure import Bench, Figures, Spread, random_inputs
+from maccel_aio.cli._report import Run, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from maccel_aio import LayerTime, Model, TensorSpec
+    from maccel_aio import Accelerator, Peaks, TensorSpec
     from maccel_aio.cli._console import Cell, Console
-
-_LAYER_RUNS = 30
+    from maccel_aio.cli._layers import LayerFigure
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,7 +40,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--peer", type=Path, metavar="ONNX", help="measure onnxruntime on this file in turn"
     )
     parser.add_argument("--peer-threads", type=_positive, default=1, help="of onnxruntime")
-    parser.add_argument("--layers", action="store_true", help="show the time of every layer")
+    parser.add_argument(
+        "--layers", action="store_true", help="show what every layer does with one core"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="HTML", help="write figures, layers and a roofline as a page"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
@@ -61,6 +67,8 @@ def _duration(text: str) -> float:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
+    if args.report is not None:
+        args.report.touch()  # before all the work, if it cannot be written
     plain = anyio.run(_measure, args, console)
     console.result(plain)
     return 0
@@ -90,11 +98,33 @@ async def _measure(args: argparse.Namespace, console: Console) -> dict[str, Any]
         about = {"device": accelerator.info.name, "cores": workers, "depth": depth}
         console.heading(f"{args.model.name} on {accelerator.info.name}, {workers} cores")
         show_figures(console, bench.figures, depth, args.peer_threads)
-        layers = await _layers(model) if args.layers else []
-        if layers:
-            console.heading("layers")
-            show_layers(console, layers)
-    return {"model": str(args.model), **about, **plain_figures(bench.figures, layers)}
+        plain = {"model": str(args.model), **about, **plain_figures(bench.figures)}
+        if args.layers or args.report is not None:
+            plain |= await _layers(args, console, accelerator, bench.figures)
+    return plain
+
+
+async def _layers(
+    args: argparse.Namespace, console: Console, accelerator: Accelerator, figures: Figures
+) -> dict[str, Any]:
+    """Measure, show and report the layers, on one core: that is what the peaks are of."""
+    import maccel_aio
+
+    one_core = maccel_aio.ModelConfig(1)
+    async with maccel_aio.load(args.model, one_core, accelerator=accelerator) as model:
+        with console.progress("layers"):
+            peaks = await anyio.to_thread.run_sync(maccel_aio.measure_peaks)
+            windows = await measure_layers(model)
+    manifest = maccel_aio.read_manifest(args.model)
+    layers = layer_figures(windows, manifest, peaks)
+    if args.layers and layers:
+        console.heading("layers on one core")
+        show_layers(console, layers, peaks)
+    if args.report is not None:
+        run = Run(args.model.name, accelerator.info, manifest, figures, layers, peaks)
+        args.report.write_text(report(run), encoding="utf-8")
+        console.line(f"  wrote {args.report}")
+    return _plain_layers(layers, peaks)
 
 
 def onnxruntime_peer(path: Path, specs: Sequence[TensorSpec], threads: int) -> Callable[[], object]:
@@ -119,16 +149,6 @@ def onnxruntime_peer(path: Path, specs: Sequence[TensorSpec], threads: int) -> C
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise ValueError(f"{path} cannot be measured beside the model: {error}") from error
     return lambda: session.run(None, feed)
-
-
-async def _layers(model: Model) -> list[LayerTime]:
-    inputs = random_inputs(model.inputs)
-    model.set_profile(True)
-    for _ in range(_LAYER_RUNS):
-        await model.infer(inputs)
-    times = model.layer_times()
-    model.set_profile(False)
-    return list(times)
 
 
 def _spread(spread: Spread) -> str:
@@ -157,32 +177,7 @@ def show_figures(console: Console, figures: Figures, depth: int, peer_threads: i
     console.fields(values)
 
 
-def show_layers(console: Console, layers: Sequence[LayerTime]) -> None:
-    """Print the time of every layer, in the order of the program."""
-    total = sum(layer.total_ns for layer in layers) or 1
-    most = max(layer.total_ns for layer in layers) or 1
-    rows: list[list[Cell]] = []
-    for layer in layers:
-        nanoseconds = layer.total_ns / max(layer.calls, 1)
-        rate = 2 * layer.macs / nanoseconds if nanoseconds and layer.macs else 0.0
-        share = layer.total_ns / total
-        rows.append(
-            [
-                str(layer.layer),
-                layer.name,
-                layer.op,
-                f"{nanoseconds / 1e3:.1f}",
-                f"{share:.1%}",
-                (bar_text(layer.total_ns / most, 12), "accent"),
-                f"{rate:.0f}" if rate else ("-", "dim"),
-            ]
-        )
-    columns = [Column("#", right=True), Column("layer"), Column("op"), Column("us", right=True)]
-    columns += [Column("share", right=True), Column(""), Column("GOPS", right=True)]
-    console.table(columns, rows)
-
-
-def plain_figures(figures: Figures, layers: Sequence[LayerTime]) -> dict[str, Any]:
+def plain_figures(figures: Figures) -> dict[str, Any]:
     """Return the figures of a bench as plain JSON values; times in seconds."""
     plain: dict[str, Any] = {
         "latency_s": figures.percentiles(),
@@ -194,6 +189,8 @@ def plain_figures(figures: Figures, layers: Sequence[LayerTime]) -> dict[str, An
     if figures.peer_s:
         plain["peer_latency_s"] = Spread.of(figures.peer_s)._asdict()
         plain["peer_ratio"] = figures.peer_ratio()._asdict()
-    if layers:
-        plain["layers"] = [layer._asdict() for layer in layers]
     return plain
+
+
+def _plain_layers(layers: Sequence[LayerFigure], peaks: Peaks) -> dict[str, Any]:
+    return {"layers": [layer.plain() for layer in layers], "peaks": peaks._asdict()}

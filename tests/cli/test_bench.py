@@ -37,14 +37,37 @@ def test_json_has_every_figure(classifier, capsys):
 def test_layers_add_up(classifier, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["bench", str(classifier), *FAST, "--layers", "--json"]) == 0
-    layers = json.loads(capsys.readouterr().out)["layers"]
+    found = json.loads(capsys.readouterr().out)
+    layers = found["layers"]
     names = [layer.name for layer in maccel_aio.read_manifest(classifier).layers]
     assert layers
     assert {layer["name"] for layer in layers} <= set(names)
-    assert all(layer["calls"] > 0 for layer in layers)
+    assert all(layer["calls"] > 0 and layer["bytes_moved"] > 0 for layer in layers)
+    assert sum(layer["share"] for layer in layers) == pytest.approx(1)
+    assert found["peaks"]["int8_ops"] > 0
     assert main(["bench", str(classifier), *FAST, "--layers"]) == 0
     out = capsys.readouterr().out
     assert all(layer["name"] in out for layer in layers)
+
+
+def test_the_report_is_one_page(classifier, tmp_path, capsys):
+    page = tmp_path / "speed.html"
+    assert main(["bench", str(classifier), *FAST, "--report", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert str(page) in out.replace("\n", "")
+    assert "all layers" not in out
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "Roofline" in text
+
+
+def test_a_report_that_cannot_be_written_is_an_error_before_the_rounds(
+    classifier, tmp_path, capsys
+):
+    assert main(["bench", str(classifier), *FAST, "--report", str(tmp_path / "no" / "r.html")]) == 1
+    captured = capsys.readouterr()
+    assert "throughput" not in captured.out
+    assert "no" in captured.err
 
 
 def test_a_peer_is_measured_beside(classifier, tmp_path, capsys):
