@@ -23,20 +23,46 @@ static void run_item(const mx_request *r, mx_context *context, uint32_t item) {
   if (transfer) mx_context_download(context, io);
 }
 
-/* Every member comes here; part 0 does the transfers while the others wait at the meeting point. */
+/* Takes the next share, if one is left below `end`. */
+static int take_share(mx_atomic64 *taken, uint64_t end, uint64_t *share) {
+  *share = mx_load_relaxed(taken);
+  while (*share < end)
+    if (mx_cas(taken, share, *share + 1)) return 1;
+  return 0;
+}
+
+/* Who is here does what is left: nobody waits for a member that is still on its way. */
+static void upload_together(mx_job *job, uint32_t item, const maccel_io *io) {
+  const uint32_t shares = mx_context_upload_shares(job->context);
+  const uint64_t first = (uint64_t)item * shares;
+  uint64_t share;
+  while (take_share(&job->uploads, first + shares, &share))
+    mx_context_upload_share(job->context, io, (uint32_t)(share - first), shares);
+}
+
+static void download_together(mx_job *job, uint32_t item, const maccel_io *io) {
+  const uint32_t shares = mx_context_download_shares(job->context);
+  const uint64_t first = (uint64_t)item * shares;
+  uint64_t share;
+  while (take_share(&job->downloads, first + shares, &share))
+    mx_context_download_share(job->context, io, (uint32_t)(share - first), shares);
+}
+
+/* Every member comes here. A run ends with a meeting, so outputs are whole when the first of them is read; between two
+ * items another one keeps the inputs of the next, which may lie where outputs were, from coming too early. */
 void mx_core_team_part(mx_request *r, int part) {
   mx_job *job = &r->job;
   maccel_io io[MX_MAX_REQUEST_IO];
-  int transfer = part == 0 && !(r->flags & MACCEL_SQE_COMPUTE_ONLY);
+  const int transfer = !(r->flags & MACCEL_SQE_COMPUTE_ONLY);
   for (uint32_t item = 0; item < r->batch; item++) {
     if (transfer) {
+      if (item > 0) mx_barrier_wait(&job->barrier);
       advance_io(r, item, io);
-      mx_context_upload(job->context, io);
+      upload_together(job, item, io);
+      mx_barrier_wait(&job->barrier);
     }
-    mx_barrier_wait(&job->barrier);
     mx_context_run(job->context, &job->team, part);
-    mx_barrier_wait(&job->barrier);
-    if (transfer) mx_context_download(job->context, io);
+    if (transfer) download_together(job, item, io);
   }
 }
 

@@ -9,6 +9,9 @@
 
 /* Kernels may read this far past either end of the arena (mxq.h). */
 #define MX_ARENA_SLACK 64u
+/* A share of a transfer takes about ten microseconds: less is not worth a second thread. */
+#define MX_SHARE_ELEMENTS 8192u
+#define MX_MAX_SHARES 32u
 
 struct mx_context {
   const mx_program *program;
@@ -119,21 +122,62 @@ void mx_context_free(mx_context *c) {
 
 /* ---- transfers */
 
-void mx_context_upload(mx_context *c, const maccel_io *io) {
-  const uint32_t inputs = c->program->image.head.num_inputs;
-  for (uint32_t k = 0; k < inputs; ++k) {
-    c->io[k].host = io[k];
-    c->transfer->upload(&c->io[k]);
+/* Rows of the longest dimension but the last: the channels' tables and orders stay whole. 0: the share is empty. */
+static int cut_share(mx_transfer *t, uint32_t share, uint32_t shares) {
+  mx_view *v = &t->device;
+  int d = 0;
+  for (int k = 1; k + 1 < v->rank; ++k) d = v->dims[k] > v->dims[d] ? k : d;
+  if (v->rank < 2) return share == 0;
+  const int64_t first = (int64_t)v->dims[d] * share / shares,
+                end = (int64_t)v->dims[d] * (share + 1) / shares;
+  v->dims[d] = (int32_t)(end - first);
+  v->data += first * v->stride[d];
+  t->host.data = (char *)t->host.data + first * t->host.stride[d];
+  return end > first;
+}
+
+static void transfer_share(const mx_context *c, int is_output, const maccel_io *io, uint32_t share,
+                           uint32_t shares) {
+  const mxp_header *h = &c->program->image.head;
+  const uint32_t first = is_output ? h->num_inputs : 0, count = is_output ? h->num_outputs : h->num_inputs;
+  for (uint32_t k = first; k < first + count; ++k) {
+    mx_transfer t = c->io[k];
+    t.host = io[k];
+    if (!cut_share(&t, share, shares)) continue;
+    (is_output ? c->transfer->download : c->transfer->upload)(&t);
   }
 }
 
-void mx_context_download(mx_context *c, const maccel_io *io) {
-  const mxp_header *h = &c->program->image.head;
-  for (uint32_t k = h->num_inputs; k < h->num_inputs + h->num_outputs; ++k) {
-    c->io[k].host = io[k];
-    c->transfer->download(&c->io[k]);
+static uint32_t count_shares(const mx_context *c, uint32_t first, uint32_t count) {
+  uint64_t elements = 0;
+  for (uint32_t k = first; k < first + count; ++k) {
+    uint64_t n = 1;
+    for (int d = 0; d < c->io[k].device.rank; ++d) n *= (uint64_t)c->io[k].device.dims[d];
+    elements += n;
   }
+  const uint64_t shares = elements / MX_SHARE_ELEMENTS + 1;
+  return shares < MX_MAX_SHARES ? (uint32_t)shares : MX_MAX_SHARES;
 }
+
+uint32_t mx_context_upload_shares(const mx_context *c) {
+  return count_shares(c, 0, c->program->image.head.num_inputs);
+}
+
+uint32_t mx_context_download_shares(const mx_context *c) {
+  return count_shares(c, c->program->image.head.num_inputs, c->program->image.head.num_outputs);
+}
+
+void mx_context_upload_share(mx_context *c, const maccel_io *io, uint32_t share, uint32_t shares) {
+  transfer_share(c, 0, io, share, shares);
+}
+
+void mx_context_download_share(mx_context *c, const maccel_io *io, uint32_t share, uint32_t shares) {
+  transfer_share(c, 1, io, share, shares);
+}
+
+void mx_context_upload(mx_context *c, const maccel_io *io) { transfer_share(c, 0, io, 0, 1); }
+
+void mx_context_download(mx_context *c, const maccel_io *io) { transfer_share(c, 1, io, 0, 1); }
 
 /* ---- running */
 

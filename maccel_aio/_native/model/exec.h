@@ -32,6 +32,11 @@ typedef struct mx_team {
 /* One batch item: io arrays with data already advanced to the item. Called by one thread. */
 void mx_context_upload(mx_context *context, const maccel_io *io);
 void mx_context_download(mx_context *context, const maccel_io *io);
+/* The same by several threads: into how many shares it pays to cut, and one of them. Shares are independent. */
+uint32_t mx_context_upload_shares(const mx_context *context);
+uint32_t mx_context_download_shares(const mx_context *context);
+void mx_context_upload_share(mx_context *context, const maccel_io *io, uint32_t share, uint32_t shares);
+void mx_context_download_share(mx_context *context, const maccel_io *io, uint32_t share, uint32_t shares);
 /* Runs all instructions; called by every part, each with its own number; `team` is shared. */
 void mx_context_run(mx_context *context, const mx_team *team, int part);
 

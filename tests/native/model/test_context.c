@@ -160,6 +160,36 @@ static void tables_orders_and_strides_are_applied(void) {
   builder_free(&b);
 }
 
+/* In shares of any number and in any order: the bytes of one transfer. */
+static void transfers_can_be_cut(void) {
+  builder b;
+  float want[128], got[128];
+  uint8_t image[256];
+  mx_context *whole = NULL, *cut = NULL;
+  const mx_team alone = {.parts = 1};
+  sample_build(&b);
+  mx_program *p = load(&b);
+  CHECK_INT(mx_context_create(p, 1, &whole), MACCEL_OK);
+  CHECK_INT(mx_context_create(p, 1, &cut), MACCEL_OK);
+  CHECK_INT(mx_context_upload_shares(cut), 1); /* 256 pixels are not worth two threads */
+  CHECK_INT(mx_context_download_shares(cut), 1);
+  for (uint32_t shares = 1; shares <= 11; ++shares) {
+    image_of(image, (int)shares);
+    infer(whole, (int)shares, 1, want);
+    memset(got, 0xff, sizeof got);
+    const maccel_io io[2] = {builder_io(image, MACCEL_U8, 4, (int[]){1, 8, 8, 4}),
+                             builder_io(got, MACCEL_F32, 4, (int[]){1, 4, 4, 8})};
+    for (uint32_t k = shares; k-- > 0;) mx_context_upload_share(cut, io, k, shares);
+    mx_context_run(cut, &alone, 0);
+    for (uint32_t k = 0; k < shares; ++k) mx_context_download_share(cut, io, (k + 3) % shares, shares);
+    CHECK(memcmp(want, got, sizeof got) == 0);
+  }
+  mx_context_free(whole);
+  mx_context_free(cut);
+  mx_program_free(p);
+  builder_free(&b);
+}
+
 static void wrong_calls_are_refused(void) {
   builder b;
   mx_context *c = NULL;
@@ -177,6 +207,7 @@ int main(void) {
   contexts_and_teams_agree();
   profiles_add_up();
   tables_orders_and_strides_are_applied();
+  transfers_can_be_cut();
   wrong_calls_are_refused();
   return 0;
 }
