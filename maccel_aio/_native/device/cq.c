@@ -81,6 +81,11 @@ void mx_cq_flush(mx_cq *cq) {
 
 uint32_t mx_cq_available(mx_cq *cq) { return mx_load_acquire(&cq->tail) - mx_load_relaxed(&cq->head); }
 
+uint64_t mx_cq_done_ns(const mx_cq *cq, uint32_t n) {
+  const uint32_t head = mx_load_relaxed(&cq->head); /* only the caller writes it */
+  return cq->entries[(head + n - 1) & cq->mask].t_done_ns;
+}
+
 uint32_t mx_cq_take(mx_cq *cq, maccel_cqe *out, mx_request **requests, uint32_t n) {
   uint32_t head = mx_load_relaxed(&cq->head), available = mx_cq_available(cq);
   if (n > available) n = available;

@@ -41,6 +41,8 @@ void mx_cq_flush(
 
 /* [consumer] */
 uint32_t mx_cq_available(mx_cq *cq);
+/* When the n-th of those was done; at least n >= 1 are available. */
+uint64_t mx_cq_done_ns(const mx_cq *cq, uint32_t n);
 uint32_t mx_cq_take(mx_cq *cq, maccel_cqe *out, mx_request **requests, uint32_t n);
 int mx_cq_arm(mx_cq *cq); /* 1 armed, 0 completions pending */
 

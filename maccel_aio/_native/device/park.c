@@ -5,33 +5,20 @@
 
 enum { AWAKE, IDLE, PARKED, SIGNALED };
 
-#define MAX_CREDIT 4
-#define PENALTY (-16) /* waits without spinning after a spin during which the CPU was taken away */
-#define PAUSES 32     /* between two looks at the clock */
-
 void mx_park_prepare(mx_park *park) {
   park->idle_since_ns = maccel_now_ns();
   mx_store_release(&park->word, IDLE);
 }
 
-/* 1 when the signal came while spinning. */
-static int spin(mx_park *park) {
-  uint64_t start = maccel_now_ns(), now = start;
-  while (now - start < MX_SPIN_NS) {
-    for (int i = 0; i < PAUSES; i++) {
-      if (mx_load_acquire(&park->word) == SIGNALED) return 1;
-      mx_pause();
-    }
-    now = maccel_now_ns();
-  }
-  if (now - start > 4 * MX_SPIN_NS) park->credit = PENALTY; /* somebody else needs this CPU */
-  return 0;
+static int is_signaled(void *self) {
+  mx_park *park = self;
+  return mx_load_acquire(&park->word) == SIGNALED;
 }
 
 void mx_park_sleep(mx_park *park, mx_atomic32 *spinner) {
   int done = 0;
-  if (spinner && park->credit > 0 && mx_exchange_seq(spinner, 1) == 0) {
-    done = spin(park);
+  if (spinner && park->patience.credit > 0 && mx_exchange_seq(spinner, 1) == 0) {
+    done = mx_patience_spin(&park->patience, is_signaled, park);
     mx_store_release(spinner, 0);
   }
   uint32_t idle = IDLE;
@@ -46,8 +33,6 @@ void mx_park_wake(mx_park *park) { mx_futex_wake(&park->word, 1); }
 
 void mx_park_learn(mx_park *park, uint64_t work_ns) {
   if (park->idle_since_ns == 0) return;
-  int paid = work_ns < park->idle_since_ns + MX_SPIN_NS;
-  if (paid && park->credit < MAX_CREDIT) park->credit++;
-  if (!paid && park->credit > 0) park->credit--;
+  mx_patience_learn(&park->patience, work_ns > park->idle_since_ns ? work_ns - park->idle_since_ns : 0);
   park->idle_since_ns = 0;
 }

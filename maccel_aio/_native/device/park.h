@@ -3,13 +3,11 @@
 #define MX_PARK_H
 
 #include "atomic.h"
-
-/* The longest spin. A parked virtual CPU takes about this long to come back, so more cannot pay. */
-#define MX_SPIN_NS 50000
+#include "patience.h"
 
 typedef struct mx_park {
   mx_atomic32 word;       /* AWAKE -> IDLE (owner) -> PARKED (owner) -> SIGNALED (waker) -> AWAKE (owner) */
-  int credit;             /* owner: > 0 when spinning paid off of late */
+  mx_patience patience;   /* owner */
   uint64_t idle_since_ns; /* owner: 0 when the last wait has been learned from */
 } mx_park;
 

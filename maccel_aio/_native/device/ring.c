@@ -2,6 +2,7 @@
 #include "ring.h"
 
 #include "alloc.h"
+#include "cpu.h"
 #include "status.h"
 #include "wait.h"
 
@@ -28,6 +29,7 @@ int maccel_ring_open(maccel_device *dev, uint32_t credits, maccel_ring **out) {
   ring->credits = ring->free_count = credits;
   ring->slots = slots;
   ring->free = list;
+  ring->may_spin = mx_cpu_count() >= 2;
   for (uint32_t i = 0; i < credits; i++) {
     slots[i].ring = ring;
     slots[i].slot = i;
@@ -128,13 +130,36 @@ static int nothing_will_come(void *self) {
   return mx_load_acquire(&ring->closed) && outstanding(ring) == 0;
 }
 
+typedef struct awaited {
+  mx_cq *cq;
+  uint32_t min;
+} awaited;
+
+static int has_come(void *self) {
+  const awaited *a = self;
+  return mx_cq_available(a->cq) >= a->min;
+}
+
+/* Before sleeping: what comes within a few microseconds is not worth a sleep. */
+static void look_out(maccel_ring *ring, uint32_t min, int64_t timeout_ns) {
+  awaited a = {&ring->cq, min};
+  if (ring->may_spin && (timeout_ns < 0 || timeout_ns > MX_SPIN_NS))
+    mx_patience_spin(&ring->patience, has_come, &a);
+}
+
 int maccel_ring_wait(maccel_ring *ring, uint32_t min, int64_t timeout_ns) {
   MX_FORWARD(mx_device_check_process(ring->device));
   MX_RETURN_IF(min > ring->credits, MACCEL_E_INVALID, "cannot wait for %u completions with %u credits", min,
                ring->credits);
-  uint64_t deadline = mx_deadline(timeout_ns);
+  if (mx_cq_available(&ring->cq) >= min) return MACCEL_OK;
+  const uint64_t start = maccel_now_ns(), deadline = mx_deadline(timeout_ns);
+  look_out(ring, min, timeout_ns);
   for (int late = 0;; late = mx_cq_sleep(&ring->cq, min, nothing_will_come, ring, deadline)) {
-    if (mx_cq_available(&ring->cq) >= min) return MACCEL_OK;
+    if (mx_cq_available(&ring->cq) >= min) {
+      const uint64_t came = mx_cq_done_ns(&ring->cq, min);
+      mx_patience_learn(&ring->patience, came > start ? came - start : 0);
+      return MACCEL_OK;
+    }
     MX_RETURN_IF(nothing_will_come(ring), MACCEL_E_CLOSED, "the ring is closed and all is done");
     MX_RETURN_IF(late, MACCEL_E_TIMEOUT, "fewer than %u completions within the timeout", min);
   }

@@ -6,6 +6,7 @@
 #define MX_RING_H
 
 #include "cq.h"
+#include "patience.h"
 #include "request.h"
 
 struct maccel_ring {
@@ -19,6 +20,8 @@ struct maccel_ring {
   mx_request *slots;
   uint32_t *free;       /* [ring] stack of free slots */
   uint32_t free_count;  /* [ring] */
+  int may_spin;         /* another CPU can do the work meanwhile */
+  mx_patience patience; /* [ring] of maccel_ring_wait */
   mx_cq cq;
 };
 

@@ -27,7 +27,7 @@ static void *sleeper(void *arg) {
     mx_park_sleep(&d->park, i % 2 ? &d->spinner : NULL);
     pthread_mutex_lock(&d->lock);
     d->woken++;
-    d->park.credit = i % 3; /* all ways of waiting */
+    d->park.patience.credit = i % 3; /* all ways of waiting */
     pthread_mutex_unlock(&d->lock);
   }
   return NULL;
@@ -59,18 +59,18 @@ static void credit_grows_with_work_that_comes_soon_and_shrinks_with_work_that_do
     p.idle_since_ns = 1000000;
     mx_park_learn(&p, 1000000 + MX_SPIN_NS / 2);
   }
-  CHECK(p.credit > 0);
-  const int most = p.credit;
+  CHECK(p.patience.credit > 0);
+  const int most = p.patience.credit;
   p.idle_since_ns = 1000000;
   mx_park_learn(&p, 1000000 + MX_SPIN_NS / 2);
-  CHECK_INT(p.credit, most);
+  CHECK_INT(p.patience.credit, most);
   mx_park_learn(&p, 1); /* the same wait teaches once */
-  CHECK_INT(p.credit, most);
+  CHECK_INT(p.patience.credit, most);
   for (int i = 0; i < 20; i++) {
     p.idle_since_ns = 1000000;
     mx_park_learn(&p, 1000000 + 10 * MX_SPIN_NS);
   }
-  CHECK_INT(p.credit, 0);
+  CHECK_INT(p.patience.credit, 0);
 }
 
 int main(void) {
