@@ -35,6 +35,7 @@ static void geometry(vt_case *c, int *in, int *out, int depthwise) {
   while (in[1] + i[4] + i[6] < span_h);
   do in[2] = vt_range(1, 30);
   while (in[2] + i[5] + i[7] < span_w);
+  if (point && vt_chance(30)) in[1] = 1, in[2] = vt_range(1, 6); /* few rows: fully connected layers */
   in[0] = out[0] = PICK(1, 1, 1, 2);
   out[1] = (in[1] + i[4] + i[6] - span_h) / i[2] + 1;
   out[2] = (in[2] + i[5] + i[7] - span_w) / i[3] + 1;

@@ -93,22 +93,6 @@ static tile panel_tile(const conv_run *r, int panel, int *mode) {
 
 /* ---- sums -> outputs, where no tile does it */
 
-/* CONVDYN: the scale of the pixel and the float bias come in between. */
-static void finish_dynamic(const conv_run *r, const int32_t *sums, const float *scale, float row_scale,
-                           int c0, int n, mx_place place) {
-  const mx_task *t = r->task;
-  const float *bias = t->cst[5] ? (const float *)t->cst[5] + c0 : NULL;
-  float v[ROW_CHANNELS];
-  for (int j = 0; j < n; j++) v[j] = (float)sums[j] * scale[j];
-  for (int j = 0; j < n; j++) v[j] = v[j] * row_scale;
-  for (int j = 0; bias && j < n; j++) v[j] = v[j] + bias[j];
-  place.c0 = c0;
-  place.out0 += (int64_t)c0 * mx_dtype_bytes(t->out[0].dtype);
-  place.out1 += (int64_t)c0 * mx_dtype_bytes(t->out[1].dtype);
-  place.res += c0 * t->in[1].stride[3];
-  mx_conv_finish(t, v, n, &place);
-}
-
 /* Sums of n listed pixels -> outputs. */
 static void finish_sums(const conv_run *r, int panel, int64_t n) {
   const int left = r->s.out_c - 64 * panel, count = left < 64 ? left : 64,
@@ -118,7 +102,7 @@ static void finish_sums(const conv_run *r, int panel, int64_t n) {
   for (int64_t m = 0; m < n; m++) {
     const int32_t *sums = r->mem.sums + m * step;
     if (r->task->insn->op == MX_OP_CONVDYN)
-      finish_dynamic(r, sums, scale, r->mem.row_scales[m], c0, count, r->mem.places[m]);
+      row_finish_dynamic(r->task, sums, scale, r->mem.row_scales[m], c0, count, r->mem.places[m]);
     else
       row_finish(r->task, r->linear, sums, scale, c0, count, r->mem.places[m]);
   }

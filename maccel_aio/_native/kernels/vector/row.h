@@ -90,20 +90,38 @@ static inline void row_linear(const mx_task *t, const int32_t *sums, const float
   for (int c = 0; table && c < n; c++) to[c] = table[to[c]];
 }
 
-/* n <= ROW_CHANNELS channels from c0 on; `place` is of channel 0. sums and scale are in channel order and readable up to a
- * multiple of 16. */
-static inline void row_finish(const mx_task *t, int linear, const int32_t *sums, const float *scale, int c0,
-                              int n, mx_place place) {
+/* `place` of channel 0 -> of channel c0 */
+static inline mx_place row_place(const mx_task *t, mx_place place, int c0) {
   place.c0 = c0;
   place.out0 += (int64_t)c0 * mx_dtype_bytes(t->out[0].dtype);
   place.out1 += (int64_t)c0 * mx_dtype_bytes(t->out[1].dtype);
   place.res += c0 * t->in[1].stride[3];
+  return place;
+}
+
+/* n <= ROW_CHANNELS channels from c0 on; `place` is of channel 0. sums and scale are in channel order and readable up to a
+ * multiple of 16. */
+static inline void row_finish(const mx_task *t, int linear, const int32_t *sums, const float *scale, int c0,
+                              int n, mx_place place) {
+  place = row_place(t, place, c0);
   if (linear) {
     row_linear(t, sums, scale, n, &place);
     return;
   }
   float v[ROW_CHANNELS];
   for (int j = 0; j < n; j++) v[j] = (float)sums[j] * scale[j];
+  mx_conv_finish(t, v, n, &place);
+}
+
+/* The same for CONVDYN: the scale of the pixel and the float bias come in between. */
+static inline void row_finish_dynamic(const mx_task *t, const int32_t *sums, const float *scale,
+                                      float row_scale, int c0, int n, mx_place place) {
+  const float *bias = t->cst[5] ? (const float *)t->cst[5] + c0 : NULL;
+  float v[ROW_CHANNELS];
+  place = row_place(t, place, c0);
+  for (int j = 0; j < n; j++) v[j] = (float)sums[j] * scale[j];
+  for (int j = 0; j < n; j++) v[j] = v[j] * row_scale;
+  for (int j = 0; bias && j < n; j++) v[j] = v[j] + bias[j];
   mx_conv_finish(t, v, n, &place);
 }
 
