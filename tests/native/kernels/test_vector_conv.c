@@ -69,6 +69,9 @@ static void constants(vt_case *c, const int *in, const int *out, int depthwise) 
       c, 0, w_dtype, depthwise ? (int[]){i[0], i[1], o} : (int[]){o, i[0], i[1], per}, depthwise ? 3 : 4);
   if (w_dtype == MACCEL_S16)
     for (int k = 0; k < (int)c->task.cst_info[0].bytes / 2; k++) w[k] = (int16_t)(w[k] / (wide ? 64 : 1));
+  if (w_dtype == MACCEL_S8 && vt_chance(20)) /* the largest sums that a word can meet */
+    for (size_t k = 0; k < c->task.cst_info[0].bytes; k++)
+      ((int8_t *)w)[k] = vt_chance(50) ? -128 : vt_chance(80) ? 127 : 1;
   int32_t *bias = (int32_t *)vt_constant(c, 1, MACCEL_S32, &o, 1);
   float *scale = (float *)vt_constant(c, 2, MACCEL_F32, &o, 1);
   const float spread = (wide ? 9000.0f : 74.0f) *

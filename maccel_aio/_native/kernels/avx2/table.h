@@ -4,6 +4,7 @@
 
 #include "kernels.h"
 
+extern const mx_kernel mx_conv_u8s8_avx2;
 extern const mx_kernel mx_conv_s16_avx2;
 extern const mx_kernel mx_dwconv_s16_avx2;
 extern const mx_kernel mx_convf_avx2;
