@@ -1,0 +1,192 @@
+"""The files of a comparison, made once and kept: float model, peers' int8 models, our compiled one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import quantization
+
+import maccel_aio
+from maccel_aio import zoo
+from peering.models import Subject
+from peering.pictures import Preprocess
+
+PIXELS = "pixels"
+"""Name of the input that takes raw pixels in the models of the second table."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the engines load.
+
+    Attributes:
+        real: the float model with fixed shapes.
+        quantised: onnxruntime's own int8 version of it.
+        pixels: the same with the preprocessing in front; None for models without pictures.
+        ours: our compiled file.
+    """
+
+    real: Path
+    quantised: Path
+    pixels: Path | None
+    ours: Path
+
+
+class _Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
+    """Feeds calibration data to onnxruntime's quantiser, one sample at a time."""
+
+    def __init__(self, feeds: dict[str, NDArray[Any]]) -> None:
+        self._feeds: Iterator[dict[str, Any]] = (
+            dict(zip(feeds, [value[None] for value in row], strict=True))
+            for row in zip(*feeds.values(), strict=True)
+        )
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next feed."""
+        return next(self._feeds, None)
+
+
+class Workshop:
+    """Makes the files of one model; each is kept under a name that says what it was made of.
+
+    Args:
+        subject: the model.
+        folder: where the files are kept; the zoo's cache when left out.
+    """
+
+    def __init__(self, subject: Subject, folder: Path | None = None) -> None:
+        self.subject = subject
+        self._folder = (folder or zoo.home() / "peers") / subject.name
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def model(self) -> onnx.ModelProto:
+        """The float model with fixed shapes."""
+        made = self.subject.build()
+        constants = {c.name for c in made.graph.initializer}
+        for value in made.graph.input:
+            if value.name in constants:
+                continue
+            shape = self.subject.shapes[value.name]
+            for dim, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+                dim.dim_value = size
+        for value in made.graph.output:
+            value.type.tensor_type.ClearField("shape")
+        del made.graph.value_info[:]
+        return onnx.shape_inference.infer_shapes(made)
+
+    @cached_property
+    def _digest(self) -> str:
+        data = self.model.SerializeToString(deterministic=True)
+        preprocess = self.subject.preprocess
+        how = json.dumps(None if preprocess is None else asdict(preprocess))
+        return hashlib.sha256(data + how.encode()).hexdigest()[:12]
+
+    def files(self, progress: Callable[[str], None] = lambda _what: None) -> Files:
+        """Return all files; makes those that are missing."""
+        real = self._made("float.onnx", "", self._write_float, progress)
+        peer = f"-ort{onnxruntime.__version__}"
+        quantised = self._made(
+            "int8.onnx", peer, lambda path: self._write_quantised(real, path), progress
+        )
+        pixels = None
+        preprocess = self.subject.preprocess
+        if preprocess is not None:
+            pixels = self._made(
+                "pixels.onnx",
+                peer,
+                lambda path: onnx.save(with_pixels(onnx.load(quantised), preprocess), path),
+                progress,
+            )
+        ours = self._made("mxq", f"-{compiler_digest()}", self._write_ours, progress)
+        return Files(real, quantised, pixels, ours)
+
+    def _made(
+        self,
+        suffix: str,
+        version: str,
+        write: Callable[[Path], object],
+        progress: Callable[[str], None],
+    ) -> Path:
+        path = self._folder / f"{self._digest}{version}.{suffix}"
+        if not path.exists():
+            progress(f"{self.subject.name}: making {path.name}")
+            part = path.with_name(f".{path.name}")
+            write(part)
+            part.replace(path)
+        return path
+
+    def _write_float(self, path: Path) -> None:
+        onnx.save(self.model, path)
+
+    def _write_quantised(self, real: Path, path: Path) -> None:
+        prepared = path.with_name(f"{path.name}.prepared")
+        quantization.shape_inference.quant_pre_process(str(real), str(prepared))
+        quantization.quantize_static(
+            str(prepared),
+            str(path),
+            _Samples(self.subject.feeds()),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        prepared.unlink()
+
+    def _write_ours(self, path: Path) -> None:
+        how = self.subject.preprocess
+        pixels = None if how is None else {"mean": how.mean, "std": how.std, "channels": "RGB"}
+        maccel_aio.compile(
+            self.model,
+            path,
+            calibration=self.subject.feeds(),
+            preprocess=pixels,
+            name=self.subject.name,
+            measure=0,
+        )
+
+
+def compiler_digest() -> str:
+    """Return a digest of our compiler's sources: another compiler makes other files."""
+    sources = sorted((Path(maccel_aio.__file__).parent / "compiler").rglob("*.py"))
+    found = hashlib.sha256()
+    for path in sources:
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def with_pixels(model: onnx.ModelProto, how: Preprocess) -> onnx.ModelProto:
+    """Return `model` with uint8 pixels ``[1, h, w, 3]`` as its input, the preprocessing in front."""
+    graph = model.graph
+    constants = {c.name for c in graph.initializer}
+    (value,) = [value for value in graph.input if value.name not in constants]
+    batch, channels, height, width = (d.dim_value for d in value.type.tensor_type.shape.dim)
+    factors = {"pixels.mean": how.mean, "pixels.scale": tuple(1 / s for s in how.std)}
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(factor, np.float32), name)
+        for name, factor in factors.items()
+    )
+    front = [
+        helper.make_node("Cast", [PIXELS], ["pixels.real"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["pixels.real", "pixels.mean"], ["pixels.centred"]),
+        helper.make_node("Mul", ["pixels.centred", "pixels.scale"], ["pixels.scaled"]),
+        helper.make_node("Transpose", ["pixels.scaled"], [value.name], perm=[0, 3, 1, 2]),
+    ]
+    nodes = [*front, *graph.node]
+    graph.input.remove(value)
+    shape = [batch, height, width, channels]
+    graph.input.append(helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, shape))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
