@@ -1,18 +1,16 @@
-"""Ours beside onnxruntime int8 and OpenVINO int8: every model, 1 and 2 threads, one interleaved run.
+"""Ours beside onnxruntime int8 and OpenVINO int8: all models, 1 and 2 threads, interleaved.
 
-usage: python benchmarks/peers.py [--models NAME ...] [--threads 1 2] [--rounds 7] [--seconds 0.25]
+usage: python benchmarks/peers.py [--models NAME ...] [--threads 1 2] [--rounds 7] [--seconds .25]
                                   [--json FILE] [--merge FILE ...] [--prepare] [--quick]
 
 The first table feeds every engine what it likes most, the second one gives all of them uint8 pixels
-``[h, w, 3]`` and lets each do the preprocessing its own way. Times are the medians of the rounds, in
-brackets their range; ratios are computed inside each round and are above 1 where ours is faster.
+``[h, w, 3]`` and lets each do the preprocessing its own way. Times are the medians of the rounds,
+in brackets their range; ratios are computed inside each round and are above 1 where ours is faster.
 
 All engines are in one process and take turns. A model can be measured by itself: ``--json`` keeps
 its figures, and ``--merge`` prints the tables of several such files. ``--prepare`` only makes the
 files (the float model, onnxruntime's int8 version, ours), which are kept in the zoo's cache.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
@@ -20,7 +18,7 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openvino  # noqa: F401  (fails here, before anything is measured, where it is missing)
 
@@ -31,6 +29,9 @@ from peering.models import SUBJECTS, Subject
 from peering.peak import Peak
 from peering.rounds import interleaved, median_seconds
 from peering.sanity import Judge, host_parts, macs, our_macs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SAMPLES = 8
 
@@ -47,7 +48,7 @@ def measure(subject: Subject, args: argparse.Namespace, peak: Peak) -> dict[str,
     note(f"{subject.name}: measuring")
     with ExitStack() as stack:
         field = Field(stack, subject, files)
-        contestants = {}
+        contestants: dict[str, "Callable[[], float]"] = {}
         for threads in args.threads:
             for engine in ENGINES:
                 for inputs in INPUTS:

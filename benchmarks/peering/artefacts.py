@@ -1,6 +1,4 @@
-"""The files of a comparison, made once and kept: float model, peers' int8 models, our compiled one."""
-
-from __future__ import annotations
+"""The files of a comparison, made once and kept: float model, peers' int8 model, ours."""
 
 import hashlib
 import json
@@ -167,7 +165,7 @@ def compiler_digest() -> str:
 
 
 def with_pixels(model: onnx.ModelProto, how: Preprocess) -> onnx.ModelProto:
-    """Return `model` with uint8 pixels ``[1, h, w, 3]`` as its input, the preprocessing in front."""
+    """Return `model` with its preprocessing in front: the input is uint8 ``[1, h, w, 3]``."""
     graph = model.graph
     constants = {c.name for c in graph.initializer}
     (value,) = [value for value in graph.input if value.name not in constants]

@@ -3,8 +3,6 @@
 usage: python child.py ours|onnxruntime|openvino MODEL
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import sys

@@ -1,11 +1,9 @@
 """The engines: each loads a model and returns a call that infers once, at its best settings.
 
-onnxruntime and OpenVINO run the QDQ model that onnxruntime's own quantiser made, with bound inputs and
-outputs, so that a call copies nothing in Python. OpenVINO keeps its default inference precision: parts
-of a model that stayed float run in bfloat16 where the processor has it.
+onnxruntime and OpenVINO run the QDQ model that onnxruntime's own quantiser made, with bound inputs
+and outputs, so that a call copies nothing in Python. OpenVINO keeps its default inference
+precision: parts of a model that stayed float run in bfloat16 where the processor has it.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -57,7 +55,7 @@ def onnxruntime_call(path: object, feed: Feed, threads: int) -> Call:
     return call
 
 
-def openvino_call(path: object, feed: Feed, threads: int, how: Any = None) -> Call:  # noqa: ANN401
+def openvino_call(path: object, feed: Feed, threads: int, how: Any = None) -> Call:
     """Return OpenVINO's request with bound tensors, compiled for latency.
 
     Args:
@@ -87,7 +85,7 @@ def openvino_call(path: object, feed: Feed, threads: int, how: Any = None) -> Ca
     return call
 
 
-def _with_pixels(model: Any, how: Any) -> Any:  # noqa: ANN401
+def _with_pixels(model: Any, how: Any) -> Any:
     """Return the OpenVINO model with pixels as input and its own preprocessing in front."""
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor
@@ -151,8 +149,8 @@ class Field:
             model = self.ours(threads)
             pixels = [] if self.pixels is None else [self.pixels[0]]
             return self._ours[threads].call(pixels or our_feed(model, self.real))
-        if inputs == "pixels":
-            feed = {PIXELS: self.pixels}
+        if inputs == "pixels" and self.pixels is not None:
+            feed: Feed = {PIXELS: self.pixels}
             if engine == "openvino":
                 return openvino_call(files.quantised, feed, threads, how)
             return onnxruntime_call(files.pixels, feed, threads)

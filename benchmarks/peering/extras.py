@@ -1,7 +1,5 @@
 """Throughput with two requests in flight, and memory and load time in fresh processes."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

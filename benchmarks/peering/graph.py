@@ -1,7 +1,5 @@
 """Builds ONNX graphs node by node, and networks of known shape with random weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +48,7 @@ class GraphBuilder:
         """Add a vector of int64."""
         return self.constant(np.array(values, np.int64))
 
-    def node(self, op: str, *inputs: str, out: str = "", **attributes: Any) -> str:  # noqa: ANN401
+    def node(self, op: str, *inputs: str, out: str = "", **attributes: Any) -> str:
         """Add a node with one output."""
         out = out or f"{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [out], name=out, **attributes))

@@ -1,10 +1,8 @@
 """The ``light_*`` networks that ship with the onnx package, with random weights in them.
 
-They are whole topologies whose weights were replaced by ConstantOfShape nodes. Their values are of no
-use; shapes and operators are those of the real networks.
+They are whole topologies whose weights were replaced by ConstantOfShape nodes. Their values are of
+no use; shapes and operators are those of the real networks.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The models that are compared: where each comes from, what it is fed, what calibrates it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +13,7 @@ from maccel_aio.zoo import efficientnet_lite0
 from peering.graph import mobilenet_v2
 from peering.light import light_model
 from peering.pictures import HALF, IMAGENET, PLAIN, Preprocess, photos
+from peering.sources import fetched
 
 Feed = dict[str, NDArray[np.generic]]
 
@@ -97,6 +96,22 @@ _SUBJECTS = (
         partial(_zoo, "centerface"),
         {"input.1": (1, 3, 480, 640)},
         PLAIN,
+        classifier=False,
+    ),
+    Subject(
+        "ppocr_det",
+        "PP-OCRv4 det 640x640",
+        lambda: onnx.load(fetched("ppocr_det")),
+        {"x": (1, 3, 640, 640)},
+        HALF,
+        classifier=False,
+    ),
+    Subject(
+        "ppocr_rec",
+        "PP-OCRv4 rec 48x320",
+        lambda: onnx.load(fetched("ppocr_rec")),
+        {"x": (1, 3, 48, 320)},
+        HALF,
         classifier=False,
     ),
 )

@@ -1,7 +1,5 @@
 """The int8 peak of one core, measured by a small C program in the same run as everything else."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tempfile

@@ -1,7 +1,5 @@
 """Pictures as what models take: pixels, and real numbers made of pixels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,7 +22,8 @@ class Preprocess:
 
     def floats(self, pixels: Pixels) -> Floats:
         """Return ``[n, 3, h, w]`` of pixels ``[n, h, w, 3]``."""
-        real = (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        real = (pixels.astype(np.float32) - mean) / std
         return np.ascontiguousarray(real.transpose(0, 3, 1, 2), np.float32)
 
 

@@ -1,7 +1,5 @@
 """Rounds in which all contestants take turns, so that a change of the machine meets them all."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +19,7 @@ class Spread(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
+    def of(cls, values: Sequence[float]) -> "Spread":
         """Return the spread of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 

@@ -1,7 +1,5 @@
 """Whether the fast answers are right, and who computed them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,7 +38,7 @@ def agreement(real: Iterable[Arrays], found: Iterable[Arrays]) -> float:
 
 
 def macs(model: onnx.ModelProto) -> int:
-    """Return the multiply-accumulates of convolutions and matrix products in a model with shapes."""
+    """Return the multiply-accumulates of convolutions and matrix products; needs shapes."""
     graph = model.graph
     shapes = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]

@@ -1,7 +1,5 @@
 """The tables: figures of all models as text."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Sequence

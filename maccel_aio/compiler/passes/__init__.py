@@ -32,6 +32,7 @@ def run_passes(graph: Graph) -> None:
     remove_identities(graph)
     fold_affine(graph)
     standalone_affine(graph)
+    fold_affine(graph)  # into what became a convolution just now
     match_patterns(graph)
     fuse_pads(graph)
     fuse_activations(graph)

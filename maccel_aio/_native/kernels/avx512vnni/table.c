@@ -3,6 +3,7 @@
 #include "table.h"
 #include "../generic/generic.h"
 #include "../vector/eltwise.h"
+#include "../vector/pool.h"
 #include "../vector/transfer.h"
 
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
@@ -11,12 +12,14 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const dwconv[] = {&mx_dwconv_3x3_avx512vnni, &mx_dwconv_avx512vnni, NULL};
   static const mx_kernel *const convf[] = {&mx_convf_avx512vnni, &mx_generic_convf, NULL};
   static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
+  static const mx_kernel *const pool[] = {&mx_vector_pool, &mx_generic_pool, NULL};
   switch (op) {
     case MX_OP_CONV:
     case MX_OP_CONVDYN: return conv;
     case MX_OP_DWCONV: return dwconv;
     case MX_OP_CONVF: return convf;
     case MX_OP_ELTWISE: return eltwise;
+    case MX_OP_POOL: return pool;
     default: return mx_generic_kernels(op);
   }
 }
