@@ -48,7 +48,7 @@ def measure(subject: Subject, args: argparse.Namespace, peak: Peak) -> dict[str,
     note(f"{subject.name}: measuring")
     with ExitStack() as stack:
         field = Field(stack, subject, files)
-        contestants: dict[str, "Callable[[], float]"] = {}
+        contestants: dict[str, Callable[[], float]] = {}
         for threads in args.threads:
             for engine in ENGINES:
                 for inputs in INPUTS:
@@ -82,7 +82,7 @@ def measure(subject: Subject, args: argparse.Namespace, peak: Peak) -> dict[str,
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--models", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
+    parser.add_argument("--models", nargs="*", choices=SUBJECTS, default=list(SUBJECTS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.25, help="per engine and round")
@@ -108,7 +108,7 @@ def _measured(args: argparse.Namespace) -> dict[str, Any]:
     peak = Peak()
     for name in args.models:
         found["models"][name] = measure(SUBJECTS[name], args, peak)
-    if args.extras in args.models:
+    if args.extras != "none":
         subject = SUBJECTS[args.extras]
         files = Workshop(subject).files(note)
         note(f"{subject.name}: throughput, memory, load time")

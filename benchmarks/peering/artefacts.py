@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 from onnxruntime import quantization
 
 import maccel_aio
 from maccel_aio import zoo
+from peering.graph import OPSET
 from peering.models import Subject
 from peering.pictures import Preprocess
 
@@ -82,6 +83,9 @@ class Workshop:
         for value in made.graph.output:
             value.type.tensor_type.ClearField("shape")
         del made.graph.value_info[:]
+        if next(o.version for o in made.opset_import if o.domain == "") < OPSET:
+            # Peers quantise per channel from version 13 on.
+            made = version_converter.convert_version(made, OPSET)
         return onnx.shape_inference.infer_shapes(made)
 
     @cached_property
