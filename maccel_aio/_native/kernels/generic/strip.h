@@ -9,6 +9,15 @@
 #include "kernels.h"
 #include "loop.h"
 
+/* The vector levels do what is contiguous with intrinsics; MX_PLAIN says that this level is the reference. */
+#if defined(__AVX2__) && defined(__FMA__) && !defined(MX_PLAIN)
+#include "../vector/strip.h"
+#define MX_STRIP_TRY(call) \
+  if (call) return
+#else
+#define MX_STRIP_TRY(call) (void)0
+#endif
+
 /* dst[i] = (float)(q - zero) of integer types, the value of float types. */
 #define MX_DEFINE_LOAD(NAME, TYPE, EXPR)                                                                  \
   static inline void NAME(float *restrict dst, const uint8_t *src, int64_t stride, int n, int32_t zero) { \
@@ -36,6 +45,7 @@ MX_DEFINE_LOAD(mx_load_bf16, uint16_t, mx_bf16_load(q))
 
 static inline void mx_strip_load(float *restrict dst, const uint8_t *src, int dtype, int64_t stride, int n,
                                  int32_t zero) {
+  MX_STRIP_TRY(strip_load(dst, src, dtype, stride, n, zero));
   switch (dtype) {
     case MACCEL_U8: mx_load_u8(dst, src, stride, n, zero); break;
     case MACCEL_S8: mx_load_s8(dst, src, stride, n, zero); break;
@@ -97,6 +107,7 @@ static inline void mx_store_bf16(uint8_t *dst, int64_t stride, const float *rest
 
 static inline void mx_strip_put(uint8_t *dst, int dtype, int64_t stride, const float *restrict v, int n,
                                 int32_t zero, int32_t lo, int32_t hi) {
+  MX_STRIP_TRY(strip_put(dst, dtype, stride, v, n, zero, lo, hi));
   switch (dtype) {
     case MACCEL_U8: mx_store_u8(dst, stride, v, n, zero, lo, hi); break;
     case MACCEL_S8: mx_store_s8(dst, stride, v, n, zero, lo, hi); break;
@@ -123,6 +134,7 @@ static inline void mx_strip_prelu(float *v, int n, const uint8_t *slope, int64_t
 /* `slope`: PRELU slopes of these elements, every slope_stride bytes. One loop per function, so that each vectorises. */
 static inline void mx_strip_act(float *v, int n, int act, float a, float b, const uint8_t *slope,
                                 int64_t slope_stride) {
+  MX_STRIP_TRY(strip_act(v, n, act, a, b));
   switch (act) {
     case MX_ACT_PRELU:
       mx_strip_prelu(v, n, slope, slope_stride);
