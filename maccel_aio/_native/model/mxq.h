@@ -124,9 +124,11 @@ typedef struct mxp_insn {
  *          The verifier proves |v| < 2^30 for CONV and DWCONV, unless v has no bound (an f32 residual; act EXP, LOG,
  *          SQRT, RECIPROCAL or RSQRT). There and everywhere else v is first clamped to [-2^30, 2^30]; NaN becomes 0.
  *  act(v)  MX_ACT_* below, with a = f[0], b = f[1], PRELU slope from cst[4].
- *  Sums of floats (REDUCE, SOFTMAX, AVERAGE over f32, CONVF, MATMUL): 16 partial sums, element i of the
+ *  Sums of floats (REDUCE, SOFTMAX, LAYERNORM, AVERAGE over f32): 16 partial sums, element i of the
  *          reduction goes to partial i mod 16 in order; then s[j] += s[j+8], s[j] += s[j+4],
- *          s[j] += s[j+2], s[0] + s[1].  CONVF and MATMUL use fmaf() to accumulate.
+ *          s[j] += s[j+2], s[0] + s[1].
+ *  Sums of float products (CONVF, MATMUL): one chain per output, s = fmaf(x, w, s) from s = +0 on, in the order
+ *          of k (CONVF: row, column, channel of the window; padding taps take part with x = 0).
  */
 enum mx_op {
   /* CONV: int convolution, fully connected (1x1 on [1,1,m,k]), groups.

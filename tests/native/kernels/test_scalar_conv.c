@@ -11,11 +11,10 @@ static float conv_sum(const mx_task *t, const int *index) {
                      .rank = 1,
                      .stride = {builder_elem(t->cst_info[0].dtype)}};
   int64_t sum = 0;
-  float partial[16] = {0};
-  int count = 0;
+  float chain = 0.0f;
   for (int ky = 0; ky < i[0]; ++ky) {
     for (int kx = 0; kx < i[1]; ++kx) {
-      for (int c = 0; c < per_in; ++c, ++count) {
+      for (int c = 0; c < per_in; ++c) {
         const int from[4] = {index[0], index[1] * i[2] - i[4] + ky * i[8], index[2] * i[3] - i[5] + kx * i[9],
                              k / per_out * per_in + c};
         const int inside = from[1] >= 0 && from[1] < x->dims[1] && from[2] >= 0 && from[2] < x->dims[2];
@@ -23,12 +22,12 @@ static float conv_sum(const mx_task *t, const int *index) {
         const int weight[1] = {depthwise ? tap * channels + k : (k * i[0] * i[1] + tap) * per_in + c};
         const double xv = inside ? stored(x, from) : x->zero, wv = stored(&w, weight);
         sum += (int64_t)xv * (int64_t)wv;
-        partial[count % 16] = fmaf((float)xv, (float)wv, partial[count % 16]);
+        chain = fmaf((float)xv, (float)wv, chain);
       }
     }
   }
   if (t->insn->op == MX_OP_CONVF) {
-    float v = tree16(partial);
+    float v = chain;
     if (t->cst[2]) v = v * ((const float *)t->cst[2])[k];
     return t->cst[1] ? v + ((const float *)t->cst[1])[k] : v;
   }

@@ -133,11 +133,26 @@ static void random_resize(vt_case *c) {
   resize_axis(c, 0, in[1], out[1]), resize_axis(c, 2, in[2], out[2]);
 }
 
+/* The last two dimensions change places, as a transposed operand does. */
+static void transposed(mx_view *v) {
+  const int32_t dim = v->dims[2];
+  const int64_t stride = v->stride[2];
+  v->dims[2] = v->dims[3], v->stride[2] = v->stride[3], v->dims[3] = dim, v->stride[3] = stride;
+}
+
+static void random_factor(vt_case *c, int slot, int batch, int rows, int columns, int turned) {
+  add_input(c, slot, MACCEL_F32, (int[]){1, batch, turned ? columns : rows, turned ? rows : columns});
+  if (turned) transposed(&c->task.in[slot]);
+}
+
 static void random_matmul(vt_case *c) {
-  const int m = vt_range(1, 20), k = vt_range(1, 90), n = vt_range(1, 90), batch = vt_range(1, 2);
-  add_input(c, 0, MACCEL_F32, (int[]){1, batch, m, k}), add_input(c, 1, MACCEL_F32, (int[]){1, batch, k, n});
-  add_output(c, any_type(), (int[]){1, batch, m, n});
+  static const int depths[] = {512, 1024};
+  const int m = vt_range(1, 30), k = vt_chance(10) ? depths[vt_range(0, 1)] : vt_range(1, 90);
+  const int n = vt_range(1, vt_chance(20) ? 300 : 90), batch = vt_range(1, 2);
+  random_factor(c, 0, batch, m, k, vt_chance(20)), random_factor(c, 1, batch, k, n, vt_chance(40));
+  add_output(c, vt_chance(50) ? MACCEL_F32 : any_type(), (int[]){1, batch, m, n});
   finish_slots(c);
+  if (vt_chance(50)) c->insn.i[11] = MX_ACT_NONE;
   if (c->insn.i[11] == MX_ACT_PRELU) c->insn.i[11] = MX_ACT_NONE;
 }
 

@@ -4,6 +4,7 @@
 #include "../generic/generic.h"
 #include "../vector/eltwise.h"
 #include "../vector/pool.h"
+#include "../vector/matmul.h"
 #include "../vector/transfer.h"
 
 const mx_kernel *const *mx_kernels_avx2(int op) {
@@ -13,6 +14,7 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
   static const mx_kernel *const convf[] = {&mx_convf_avx2, &mx_generic_convf, NULL};
   static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
   static const mx_kernel *const pool[] = {&mx_vector_pool, &mx_generic_pool, NULL};
+  static const mx_kernel *const matmul[] = {&mx_vector_matmul, NULL};
   switch (op) {
     case MX_OP_CONV: return conv;
     case MX_OP_CONVDYN: return convdyn;
@@ -20,6 +22,7 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
     case MX_OP_CONVF: return convf;
     case MX_OP_ELTWISE: return eltwise;
     case MX_OP_POOL: return pool;
+    case MX_OP_MATMUL: return matmul;
     default: return mx_generic_kernels(op);
   }
 }

@@ -1,4 +1,4 @@
-/* convf.h - CONVF and MATMUL: float products summed by fmaf() into 16 partials, element i into partial i mod 16. */
+/* convf.h - CONVF and MATMUL: float products summed by fmaf(), one chain per output in the order of k. */
 #ifndef MX_GENERIC_CONVF_H
 #define MX_GENERIC_CONVF_H
 
@@ -7,25 +7,17 @@
 
 #define MX_MATMUL_BLOCK 32
 
-static inline float mx_dot16_f32(const float *restrict x, const float *restrict w, int64_t n) {
-  float s[16] = {0};
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    for (int j = 0; j < 16; ++j) s[j] = __builtin_fmaf(x[i + j], w[i + j], s[j]);
+/* v[j] = sum of x[i] * w[j * pitch + i]: one chain per output, all of the block together. */
+#define MX_DEFINE_CHAIN(NAME, WT)                                                                            \
+  static inline void NAME(const float *restrict x, const WT *restrict w, int64_t pitch, int64_t k, float *v, \
+                          int n) {                                                                           \
+    for (int j = 0; j < n; ++j) v[j] = 0.0f;                                                                 \
+    for (int64_t i = 0; i < k; ++i) {                                                                        \
+      for (int j = 0; j < n; ++j) v[j] = __builtin_fmaf(x[i], (float)w[j * pitch + i], v[j]);                \
+    }                                                                                                        \
   }
-  for (int j = 0; i + j < n; ++j) s[j] = __builtin_fmaf(x[i + j], w[i + j], s[j]);
-  return mx_tree16(s);
-}
-
-static inline float mx_dot16_s8(const float *restrict x, const int8_t *restrict w, int64_t n) {
-  float s[16] = {0};
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    for (int j = 0; j < 16; ++j) s[j] = __builtin_fmaf(x[i + j], (float)w[i + j], s[j]);
-  }
-  for (int j = 0; i + j < n; ++j) s[j] = __builtin_fmaf(x[i + j], (float)w[i + j], s[j]);
-  return mx_tree16(s);
-}
+MX_DEFINE_CHAIN(mx_chain_f32, float)
+MX_DEFINE_CHAIN(mx_chain_s8, int8_t)
 
 /* ---- CONVF */
 
@@ -53,14 +45,16 @@ static void mx_convf_block(const mx_task *t, const mx_conv_shape *s, int64_t b, 
                            int o0, int n, float *v) {
   const float *bias = t->cst[1], *scale = t->cst[2];
   const int64_t taps = s->kh * s->kw * s->channels_in;
-  const float *patch = NULL;
-  int64_t loaded = -1;
-  for (int j = 0; j < n; ++j) {
-    const int64_t group = (o0 + j) / s->channels_out;
-    if (group != loaded) patch = mx_convf_patch(t, s, b, oy, ox, group);
-    loaded = group;
-    v[j] = s->wb == 1 ? mx_dot16_s8(patch, (const int8_t *)t->cst[0] + (o0 + j) * taps, taps)
-                      : mx_dot16_f32(patch, (const float *)t->cst[0] + (o0 + j) * taps, taps);
+  for (int j = 0; j < n;) {
+    const int64_t group = (o0 + j) / s->channels_out, left = (group + 1) * s->channels_out - (o0 + j);
+    const int some = left < n - j ? (int)left : n - j;
+    const float *patch = mx_convf_patch(t, s, b, oy, ox, group);
+    if (s->wb == 1) {
+      mx_chain_s8(patch, (const int8_t *)t->cst[0] + (o0 + j) * taps, taps, taps, v + j, some);
+    } else {
+      mx_chain_f32(patch, (const float *)t->cst[0] + (o0 + j) * taps, taps, taps, v + j, some);
+    }
+    j += some;
   }
   for (int j = 0; scale != NULL && j < n; ++j) v[j] = v[j] * scale[o0 + j];
   for (int j = 0; bias != NULL && j < n; ++j) v[j] = v[j] + bias[o0 + j];
@@ -89,65 +83,38 @@ static const mx_kernel mx_generic_convf = {
 
 /* ---- MATMUL */
 
-/* Two rows of k: of in0, and a column of in1 where its elements are not adjacent. */
-static size_t mx_matmul_scratch(const mx_task *t) {
-  return 2 * (size_t)t->in[0].dims[t->in[0].rank - 1] * sizeof(float);
-}
-
-static const float *mx_matmul_vector(const uint8_t *p, int64_t stride, int64_t n, float *copy) {
-  if (stride == 4) return (const float *)(const void *)p;
-  for (int64_t i = 0; i < n; ++i) copy[i] = *(const float *)(const void *)(p + i * stride);
-  return copy;
-}
-
-/* Columns that lie next to each other: all of the block advance together along k. */
-static void mx_matmul_columns(const float *a, const uint8_t *b, int64_t k_stride, int64_t k, float *v,
-                              int n) {
-  float s[16][MX_MATMUL_BLOCK];
-  memset(s, 0, sizeof s);
-  for (int64_t i = 0; i < k; ++i) {
-    const float *row = (const float *)(const void *)(b + i * k_stride);
-    float *restrict acc = s[i & 15];
-    const float x = a[i];
-    for (int j = 0; j < n; ++j) acc[j] = __builtin_fmaf(x, row[j], acc[j]);
-  }
-  for (int half = 8; half > 0; half /= 2) {
-    for (int p = 0; p < half; ++p) {
-      for (int j = 0; j < n; ++j) s[p][j] = s[p][j] + s[p + half][j];
+static void mx_matmul_columns(const mx_task *t, const uint8_t *a, const uint8_t *b, float *v, int n) {
+  const int last = t->out[0].rank - 1;
+  const int64_t column = t->in[1].stride[last];
+  for (int j = 0; j < n; ++j) v[j] = 0.0f;
+  for (int64_t i = 0; i < t->in[0].dims[last]; ++i) {
+    const float x = *(const float *)(const void *)(a + i * t->in[0].stride[last]);
+    const uint8_t *row = b + i * t->in[1].stride[last - 1];
+    for (int j = 0; j < n; ++j) {
+      v[j] = __builtin_fmaf(x, *(const float *)(const void *)(row + j * column), v[j]);
     }
   }
-  memcpy(v, s[0], (size_t)n * sizeof *v);
 }
 
 static void mx_matmul_run(const mx_task *t, int part, int parts) {
   const mx_view *a = &t->in[0], *b = &t->in[1], *o = &t->out[0];
   const int last = o->rank - 1;
-  const int64_t k = a->dims[last], blocks = (o->dims[last] + MX_MATMUL_BLOCK - 1) / MX_MATMUL_BLOCK;
+  const int64_t blocks = (o->dims[last] + MX_MATMUL_BLOCK - 1) / MX_MATMUL_BLOCK;
   const int64_t total = mx_row_count(o) * blocks, end = mx_share(total, part + 1, parts);
-  float *copies = t->scratch;
   for (int64_t u = mx_share(total, part, parts); u < end; ++u) {
     const int64_t row = u / blocks, n0 = u % blocks * MX_MATMUL_BLOCK;
     const int n = (int)(o->dims[last] - n0 < MX_MATMUL_BLOCK ? o->dims[last] - n0 : MX_MATMUL_BLOCK);
     mx_view batch = *b; /* in1 has no rows of its own: the row number only chooses the batch */
     batch.dims[last - 1] = o->dims[last - 1];
     batch.stride[last - 1] = 0;
-    const uint8_t *bp = b->data + mx_row_offset(&batch, row) + n0 * b->stride[last];
-    const float *x = mx_matmul_vector(a->data + mx_row_offset(a, row), a->stride[last], k, copies);
     float v[MX_MATMUL_BLOCK];
-    if (b->stride[last] == 4 && b->stride[last - 1] != 4) {
-      mx_matmul_columns(x, bp, b->stride[last - 1], k, v, n);
-    } else {
-      for (int j = 0; j < n; ++j) {
-        v[j] = mx_dot16_f32(x, mx_matmul_vector(bp + j * b->stride[last], b->stride[last - 1], k, copies + k),
-                            k);
-      }
-    }
-    uint8_t *dst = o->data + mx_row_offset(o, row) + n0 * o->stride[last];
-    mx_strip_finish(t, v, n, dst, o->stride[last], NULL, 0);
+    mx_matmul_columns(t, a->data + mx_row_offset(a, row),
+                      b->data + mx_row_offset(&batch, row) + n0 * b->stride[last], v, n);
+    mx_strip_finish(t, v, n, o->data + mx_row_offset(o, row) + n0 * o->stride[last], o->stride[last], NULL,
+                    0);
   }
 }
 
-static const mx_kernel mx_generic_matmul = {
-    .name = "f32-matmul-row-" MX_GENERIC_ISA, .scratch_bytes = mx_matmul_scratch, .run = mx_matmul_run};
+static const mx_kernel mx_generic_matmul = {.name = "f32-matmul-row-" MX_GENERIC_ISA, .run = mx_matmul_run};
 
 #endif

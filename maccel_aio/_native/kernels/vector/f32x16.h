@@ -14,7 +14,6 @@ MX_INLINE float f8_tree(__m256 s) {
 }
 
 #ifdef __AVX512F__
-enum { F16_ROWS = 4, F16_OUTPUTS = 4 };
 typedef __m512 f16;
 typedef __mmask16 f16_mask;
 MX_INLINE f16 f16_zero(void) { return _mm512_setzero_ps(); }
@@ -24,29 +23,22 @@ MX_INLINE f16 f16_load_first(const float *p, f16_mask m) { return _mm512_maskz_l
 MX_INLINE f16 f16_load_s8(const int8_t *p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
-MX_INLINE f16 f16_load_first_s8(const int8_t *p, f16_mask m) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(m, p)));
-}
 MX_INLINE f16 f16_fma(f16 x, f16 w, f16 s) { return _mm512_fmadd_ps(x, w, s); }
-/* Partials that have no element keep their bits: adding 0 * 0 could turn -0 into +0. */
-MX_INLINE f16 f16_fma_first(f16 x, f16 w, f16 s, f16_mask m) { return _mm512_mask3_fmadd_ps(x, w, s, m); }
 MX_INLINE float f16_tree(f16 s) {
   return f8_tree(_mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1)));
 }
 #else
-enum { F16_ROWS = 2, F16_OUTPUTS = 2 };
 typedef struct f16 {
   __m256 lo, hi;
 } f16;
 typedef struct f16_mask {
   __m256i lo, hi;
-  int n;
 } f16_mask;
 MX_INLINE f16 f16_zero(void) { return (f16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 MX_INLINE f16_mask f16_first(int n) {
   const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return (f16_mask){_mm256_cmpgt_epi32(_mm256_set1_epi32(n), index),
-                    _mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), index), n};
+                    _mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), index)};
 }
 MX_INLINE f16 f16_load(const float *p) { return (f16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 MX_INLINE f16 f16_load_first(const float *p, f16_mask m) {
@@ -56,18 +48,8 @@ MX_INLINE __m256 f8_from_s8(const int8_t *p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 MX_INLINE f16 f16_load_s8(const int8_t *p) { return (f16){f8_from_s8(p), f8_from_s8(p + 8)}; }
-MX_INLINE f16 f16_load_first_s8(const int8_t *p, f16_mask m) {
-  int8_t copy[16] = {0};
-  for (int k = 0; k < m.n; k++) copy[k] = p[k];
-  return f16_load_s8(copy);
-}
 MX_INLINE f16 f16_fma(f16 x, f16 w, f16 s) {
   return (f16){_mm256_fmadd_ps(x.lo, w.lo, s.lo), _mm256_fmadd_ps(x.hi, w.hi, s.hi)};
-}
-MX_INLINE f16 f16_fma_first(f16 x, f16 w, f16 s, f16_mask m) {
-  const f16 all = f16_fma(x, w, s);
-  return (f16){_mm256_blendv_ps(s.lo, all.lo, _mm256_castsi256_ps(m.lo)),
-               _mm256_blendv_ps(s.hi, all.hi, _mm256_castsi256_ps(m.hi))};
 }
 MX_INLINE float f16_tree(f16 s) { return f8_tree(_mm256_add_ps(s.lo, s.hi)); }
 #endif
