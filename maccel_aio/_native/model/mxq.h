@@ -178,13 +178,13 @@ enum mx_op {
    *  cst2 s32 [OW][2], cst3 f32 [OW].  nearest: byte copy, same format.  linear: with d = deq(.; f4)
    *    top = d00 + (d01 - d00) * wx; bot likewise; v = top + (bot - top) * wy; f3; put. */
   MX_OP_RESIZE = 9,
-  /* SOFTMAX over the last dimension: x = deq(in0; f4); m = max; e = exp(x - m); v = e / sum(e); f3; put.
+  /* SOFTMAX over the last dimension: x = deq(in0; f4); m = max; e = exp(x - m); v = e * (1 / sum(e)); f3; put.
    *  i10 = 1: v = (x - m) - log(sum(e)) instead. */
   MX_OP_SOFTMAX = 10,
   /* REDUCE: i10 kind 0 sum, 1 mean, 2 max, 3 min; i14 mask of reduced dims (they are 1 in out0).
    *  elements in physical order; x = deq(in0; f4); mean: sum * f2 (f2 = 1/count); act; f3; put. */
   MX_OP_REDUCE = 11,
-  /* LAYERNORM over the last dimension: mu = mean, d = x - mu, var = mean(d*d); v = d / sqrt(var + f5) * cst0 + cst1
+  /* LAYERNORM over the last dimension: mu = mean, d = x - mu, var = mean(d*d); v = d * (1 / sqrt(var + f5)) * cst0 + cst1
    *  (either may be NONE); i10 = 1: RMS form, mu = 0.  means are sum * (1/n).  f4 deq, f3, put. */
   MX_OP_LAYERNORM = 12,
   /* GATHER: rows of a constant table. in0 s32 indices (any rank), cst0 [rows][width] f32 | s8 with cst2 scale f32 [rows];

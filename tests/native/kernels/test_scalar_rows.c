@@ -40,7 +40,7 @@ static void check_softmax(const bound *r) {
     for (int k = 0; k < n; ++k) e[k] = mx_exp(v[k] - most);
     const float sum = sum_of(e, n);
     const int k = index[t->in[0].rank - 1];
-    const float want = t->insn->i[10] ? (v[k] - most) - mx_log(sum) : e[k] / sum;
+    const float want = t->insn->i[10] ? (v[k] - most) - mx_log(sum) : e[k] * (1.0f / sum);
     expect(&t->out[0], index, want * t->insn->f[3], t->insn->i[12], t->insn->i[13]);
   } while (next_index(t->out[0].rank, t->out[0].dims, index));
   free(v);
@@ -58,7 +58,7 @@ static void check_layernorm(const bound *r) {
     for (int k = 0; k < n; ++k) v[k] = v[k] - mean;
     for (int k = 0; k < n; ++k) q[k] = v[k] * v[k];
     const int k = index[t->in[0].rank - 1];
-    float want = v[k] / sqrtf(sum_of(q, n) * inverse + t->insn->f[5]);
+    float want = v[k] * (1.0f / sqrtf(sum_of(q, n) * inverse + t->insn->f[5]));
     if (t->cst[0]) want = want * ((const float *)t->cst[0])[k];
     if (t->cst[1]) want = want + ((const float *)t->cst[1])[k];
     expect(&t->out[0], index, want * t->insn->f[3], t->insn->i[12], t->insn->i[13]);

@@ -5,6 +5,8 @@
 #include "../vector/eltwise.h"
 #include "../vector/pool.h"
 #include "../vector/matmul.h"
+#include "../vector/resize.h"
+#include "../vector/rows.h"
 #include "../vector/transfer.h"
 
 const mx_kernel *const *mx_kernels_avx512vnni(int op) {
@@ -15,6 +17,11 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
   static const mx_kernel *const pool[] = {&mx_vector_pool, &mx_generic_pool, NULL};
   static const mx_kernel *const matmul[] = {&mx_vector_matmul, NULL};
+  static const mx_kernel *const matmul[] = {&mx_vector_matmul, &mx_generic_matmul, NULL};
+  static const mx_kernel *const softmax[] = {&mx_vector_softmax, NULL};
+  static const mx_kernel *const layernorm[] = {&mx_vector_layernorm, NULL};
+  static const mx_kernel *const dynquant[] = {&mx_vector_dynquant, NULL};
+  static const mx_kernel *const resize[] = {&mx_vector_resize, &mx_generic_resize, NULL};
   switch (op) {
     case MX_OP_CONV:
     case MX_OP_CONVDYN: return conv;
@@ -23,6 +30,10 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
     case MX_OP_ELTWISE: return eltwise;
     case MX_OP_POOL: return pool;
     case MX_OP_MATMUL: return matmul;
+    case MX_OP_SOFTMAX: return softmax;
+    case MX_OP_LAYERNORM: return layernorm;
+    case MX_OP_DYNQUANT: return dynquant;
+    case MX_OP_RESIZE: return resize;
     default: return mx_generic_kernels(op);
   }
 }

@@ -63,8 +63,8 @@ static void mx_softmax_row(float *v, int64_t n, int logarithm) {
   for (int64_t i = 0; i < n; ++i) v[i] = v[i] - m;
   if (!logarithm) {
     for (int64_t i = 0; i < n; ++i) v[i] = mx_exp(v[i]);
-    const float sum = mx_sum16(v, n);
-    for (int64_t i = 0; i < n; ++i) v[i] = v[i] / sum;
+    const float inverse = 1.0f / mx_sum16(v, n);
+    for (int64_t i = 0; i < n; ++i) v[i] = v[i] * inverse;
     return;
   }
   float s[16] = {0}, e[16];
@@ -108,8 +108,8 @@ static void mx_layernorm_row(const mx_task *t, float *restrict v, int64_t n) {
     for (int64_t i = 0; i < n; ++i) v[i] = v[i] - mean;
   }
   const float var = mx_sum16_squares(v, n) * inverse;
-  const float root = mx_sqrt(var + t->insn->f[5]);
-  for (int64_t i = 0; i < n; ++i) v[i] = v[i] / root;
+  const float factor = 1.0f / mx_sqrt(var + t->insn->f[5]);
+  for (int64_t i = 0; i < n; ++i) v[i] = v[i] * factor;
   for (int64_t i = 0; weight != NULL && i < n; ++i) v[i] = v[i] * weight[i];
   for (int64_t i = 0; bias != NULL && i < n; ++i) v[i] = v[i] + bias[i];
 }

@@ -24,6 +24,7 @@ MX_INLINE f16 f16_select(f16_where m, f16 yes, f16 no) { return _mm512_mask_blen
 /* v where it is a number, else 0 */
 MX_INLINE f16 f16_number(f16 v) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v); }
 MX_INLINE void f16_store_first(float *p, f16 v, f16_mask m) { _mm512_mask_storeu_ps(p, m, v); }
+MX_INLINE f16 f16_keep(f16 v, f16_mask m) { return _mm512_maskz_mov_ps(m, v); } /* 0 in the other lanes */
 MX_INLINE i16 f16_bits(f16 a) { return _mm512_castps_si512(a); }
 MX_INLINE f16 i16_bits(i16 a) { return _mm512_castsi512_ps(a); }
 MX_INLINE i16 i16_right(i16 a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
@@ -72,6 +73,10 @@ MX_INLINE f16 f16_number(f16 v) {
 MX_INLINE void f16_store_first(float *p, f16 v, f16_mask m) {
   _mm256_maskstore_ps(p, m.lo, v.lo), _mm256_maskstore_ps(p + 8, m.hi, v.hi);
 }
+MX_INLINE f16 f16_keep(f16 v, f16_mask m) {
+  return (f16){_mm256_and_ps(v.lo, _mm256_castsi256_ps(m.lo)),
+               _mm256_and_ps(v.hi, _mm256_castsi256_ps(m.hi))};
+}
 MX_INLINE i16 f16_bits(f16 a) { return (i16){_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
 MX_INLINE f16 i16_bits(i16 a) { return (f16){_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
 MX_INLINE i16 i16_right(i16 a, int n) {
@@ -105,6 +110,17 @@ MX_INLINE f16 f16_abs(f16 v) { return f16_and(v, i16_bits(i16_all(0x7fffffff)));
 MX_INLINE f16 f16_neg(f16 v) { return f16_xor(v, f16_all(-0.0f)); }
 MX_INLINE f16 f16_copysign(f16 magnitude, f16 sign) {
   return f16_or(f16_abs(magnitude), f16_and(sign, f16_all(-0.0f)));
+}
+/* The largest of 16: no order of comparisons gives another (a NaN is in all lanes or in none). */
+MX_INLINE float f16_most(f16 v) {
+#ifdef __AVX512F__
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#else
+  const __m256 eight = _mm256_max_ps(v.lo, v.hi);
+#endif
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 /* p * x + c, in two steps */
 MX_INLINE f16 f16_step(f16 p, f16 x, float c) { return f16_add(f16_mul(p, x), f16_all(c)); }

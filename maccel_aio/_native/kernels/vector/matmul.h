@@ -5,6 +5,8 @@
 #include "../generic/rows.h"
 #include "gemm.h"
 
+enum { MATMUL_DEPTH = 1 << 20 };
+
 typedef struct matmul_run {
   const mx_task *task;
   int last; /* dimension */
@@ -12,6 +14,9 @@ typedef struct matmul_run {
   int plain; /* out0 takes the products times f3 as they are */
   float *panels, *rows;
 } matmul_run;
+
+/* Longer rows can only be views of stride 0: scratch memory must not grow with them. */
+static int matmul_accepts(const mx_task *t) { return t->in[0].dims[t->in[0].rank - 1] <= MATMUL_DEPTH; }
 
 static size_t matmul_scratch_bytes(const mx_task *t) {
   const int last = t->out[0].rank - 1;
@@ -153,6 +158,7 @@ static void matmul_kernel_run(const mx_task *t, int part, int parts) {
 }
 
 static const mx_kernel mx_vector_matmul = {.name = "f32-matmul-tile-" MX_GENERIC_ISA,
+                                           .accepts = matmul_accepts,
                                            .scratch_bytes = matmul_scratch_bytes,
                                            .run = matmul_kernel_run};
 
