@@ -16,7 +16,6 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const convf[] = {&mx_convf_avx512vnni, &mx_generic_convf, NULL};
   static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
   static const mx_kernel *const pool[] = {&mx_vector_pool, &mx_generic_pool, NULL};
-  static const mx_kernel *const matmul[] = {&mx_vector_matmul, NULL};
   static const mx_kernel *const matmul[] = {&mx_vector_matmul, &mx_generic_matmul, NULL};
   static const mx_kernel *const softmax[] = {&mx_vector_softmax, NULL};
   static const mx_kernel *const layernorm[] = {&mx_vector_layernorm, NULL};
