@@ -12,7 +12,8 @@
 const mx_kernel *const *mx_kernels_avx2(int op) {
   static const mx_kernel *const conv[] = {&mx_conv_u8s8_avx2, &mx_conv_s16_avx2, &mx_generic_conv, NULL};
   static const mx_kernel *const convdyn[] = {&mx_conv_u8s8_avx2, &mx_generic_conv, NULL};
-  static const mx_kernel *const dwconv[] = {&mx_dwconv_s16_avx2, &mx_generic_dwconv, NULL};
+  static const mx_kernel *const dwconv[] = {&mx_dwconv_u8_avx2, &mx_dwconv_s16_avx2, &mx_generic_dwconv,
+                                            NULL};
   static const mx_kernel *const convf[] = {&mx_convf_avx2, &mx_generic_convf, NULL};
   static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
   static const mx_kernel *const pool[] = {&mx_vector_pool, &mx_generic_pool, NULL};

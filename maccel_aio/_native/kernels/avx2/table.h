@@ -6,6 +6,7 @@
 
 extern const mx_kernel mx_conv_u8s8_avx2;
 extern const mx_kernel mx_conv_s16_avx2;
+extern const mx_kernel mx_dwconv_u8_avx2;
 extern const mx_kernel mx_dwconv_s16_avx2;
 extern const mx_kernel mx_convf_avx2;
 
