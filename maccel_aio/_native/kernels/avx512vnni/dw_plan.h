@@ -1,7 +1,7 @@
 /* dw_plan.h - how a depthwise convolution is cut into blocks of channels, and how its constants are packed.
  *
  * Channels are cut into blocks of 64, then 32 and 16 for the rest, then a block of fewer. Packed, a block is
- *   [4 vectors j] x { bias, scale, weights [weight_rows][groups][kw] } as 64-byte vectors in the order of dw_strip.h,
+ *   [4 vectors j] x { bias, scale, weights [weight_rows][vectors] } as 64-byte vectors in the order of dw_strip.h,
  *   then the scales in channel order. Bands of a narrow block repeat the constants. */
 #ifndef MX_AVX512VNNI_DW_PLAN_H
 #define MX_AVX512VNNI_DW_PLAN_H
@@ -10,11 +10,17 @@
 
 #include "dw_strip.h"
 
+/* A tap of the window; outside of it where a byte of a lane has no use. */
+typedef struct dw_tap {
+  int ky, kx;
+} dw_tap;
+
 typedef struct dw_plan {
   mx_geometry s;
   int rows, slots;            /* output and input rows of a band */
-  int groups, kw;             /* fours of input rows and columns of the packed window */
+  int vectors;                /* of the weights of one output row and one j */
   int weight_rows;            /* output rows that have their own shift of the weights: rows, or 1 */
+  struct dw_tap (*tap)(const struct dw_plan *p, int row, int vector, int byte);
   int cost[DW_WIDTHS];        /* of one column of a strip, in any unit */
   int channels, whole;        /* all; those in blocks of whole sixteens, which may reach into the padding */
   int blocks, shelf; /* shelf: output rows that are worked on for all blocks before the next ones */
@@ -55,7 +61,7 @@ static void dw_plan_blocks(dw_plan *p, const mx_task *t) {
   p->whole = dw_room(t, p->mode) ? (p->channels + 15) / 16 * 16 : p->channels / 16 * 16;
   p->blocks = p->whole / 64;
   for (int w = DW_32; w < DW_WIDTHS; w++) p->blocks += dw_tail(p->whole, p->channels, w);
-  p->vector_bytes = (size_t)(2 + p->weight_rows * p->groups * p->kw) * 64;
+  p->vector_bytes = (size_t)(2 + p->weight_rows * p->vectors) * 64;
   p->block_bytes = 4 * p->vector_bytes + DW_LANES * sizeof(float);
   const int64_t unit = p->rows * DW_BANDS, bytes = p->s.in_row * p->s.sh * unit;
   p->shelf = (int)((bytes > 0 && bytes < DW_SHELF_BYTES ? DW_SHELF_BYTES / bytes : 1) * unit);
@@ -76,9 +82,9 @@ static dw_block dw_block_of(const dw_plan *p, int k) {
 
 /* ---- packing */
 
-static int dw_weight(const mx_task *t, const dw_plan *p, int ky, int kx, int channel) {
-  if (ky < 0 || ky >= p->s.kh || kx >= p->s.kw) return 0;
-  return ((const int8_t *)t->cst[0])[((int64_t)ky * p->s.kw + kx) * p->channels + channel];
+static int dw_weight(const mx_task *t, const dw_plan *p, dw_tap k, int channel) {
+  if (channel < 0 || k.ky < 0 || k.ky >= p->s.kh || k.kx < 0 || k.kx >= p->s.kw) return 0;
+  return ((const int8_t *)t->cst[0])[((int64_t)k.ky * p->s.kw + k.kx) * p->channels + channel];
 }
 
 /* Channel of element e of vector j, or -1. */
@@ -89,12 +95,9 @@ static int dw_channel_of(const dw_block *b, int j, int e) {
 
 static void dw_pack_weights(const mx_task *t, const dw_plan *p, const dw_block *b, int j, uint8_t *to) {
   for (int row = 0; row < p->weight_rows; row++)
-    for (int g = 0; g < p->groups; g++)
-      for (int kx = 0; kx < p->kw; kx++, to += 64)
-        for (int e = 0; e < 64; e++) {
-          const int c = dw_channel_of(b, j, e / 4), ky = 4 * g + e % 4 - row * p->s.sh;
-          to[e] = (uint8_t)(c < 0 ? 0 : dw_weight(t, p, ky, kx, c));
-        }
+    for (int k = 0; k < p->vectors; k++, to += 64)
+      for (int e = 0; e < 64; e++)
+        to[e] = (uint8_t)dw_weight(t, p, p->tap(p, row, k, e % 4), dw_channel_of(b, j, e / 4));
 }
 
 static void dw_pack_block(const mx_task *t, const dw_plan *p, const dw_block *b, uint8_t *to) {

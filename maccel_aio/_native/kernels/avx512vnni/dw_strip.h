@@ -32,6 +32,7 @@ typedef struct dw_strip {
   uint8_t *out[DW_ROWS][DW_BANDS];
   int64_t out_keep[DW_ROWS][DW_BANDS];
   const uint8_t *packed; /* of the block */
+  int rows;              /* output rows of the first band that exist */
   int x0, x1;            /* output columns */
   int in_w, pl;
   int64_t in_px, out_px;
@@ -46,6 +47,9 @@ typedef struct dw_strip {
 MX_INLINE void dw_dot(__m512i *acc, __m512i a, __m512i w) {
   __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(a), "v"(w));
 }
+
+/* The value is made here, in a register: the compiler would rather make it where it is used, and keep its larger sources. */
+MX_INLINE void dw_settle(__m512i *v) { __asm__ volatile("" : "+v"(*v)); }
 
 /* ---- loading */
 

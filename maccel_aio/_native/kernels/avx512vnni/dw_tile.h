@@ -162,11 +162,7 @@ typedef void (*dw_fn)(const dw_tile *t);
     }                                                        \
   }
 
-DW_INSTANCES(3, 1, 1, 0)
-DW_INSTANCES(3, 1, 2, 0)
 DW_INSTANCES(3, 1, 0, 0)
-DW_INSTANCES(5, 2, 1, 0)
-DW_INSTANCES(5, 2, 2, 0)
 DW_INSTANCES(5, 2, 0, 0)
 DW_INSTANCES(7, 2, 1, 0)
 DW_INSTANCES(3, 2, 1, 1)
@@ -180,9 +176,8 @@ typedef struct dw_shape {
 } dw_shape;
 
 /* The first row that is large enough serves a window; the surplus taps have zero weights. */
-static const dw_shape dw_shapes[] = {DW_ROW(3, 1, 1, 0), DW_ROW(3, 1, 2, 0), DW_ROW(3, 1, 0, 0),
-                                     DW_ROW(5, 2, 1, 0), DW_ROW(5, 2, 2, 0), DW_ROW(5, 2, 0, 0),
-                                     DW_ROW(7, 2, 1, 0), DW_ROW(3, 2, 1, 1), DW_ROW(3, 2, 2, 1),
-                                     DW_ROW(5, 3, 1, 1), DW_ROW(5, 3, 2, 1)};
+static const dw_shape dw_shapes[] = {DW_ROW(3, 1, 0, 0), DW_ROW(5, 2, 0, 0), DW_ROW(7, 2, 1, 0),
+                                     DW_ROW(3, 2, 1, 1), DW_ROW(3, 2, 2, 1), DW_ROW(5, 3, 1, 1),
+                                     DW_ROW(5, 3, 2, 1)};
 
 #endif

@@ -36,6 +36,7 @@ static void dw_strip_rows(dw_work *w, const dw_block *b, int image, int row) {
   uint8_t *out = o->data + image * o->stride[0] + b->channel;
   const int bands = DW_LANES / dw_width_channels(b->width), reach = (w->plan->rows - 1) * s->sh + s->kh;
   dw_strip *t = &w->strip;
+  t->rows = s->out_h - row < w->plan->rows ? s->out_h - row : w->plan->rows;
   for (int band = 0; band < bands; band++, row += w->plan->rows) {
     const int top = row * s->sh - s->pt;
     for (int k = 0; k < w->plan->slots; k++) {
