@@ -1,6 +1,6 @@
 """Builds ONNX graphs node by node, and networks of known shape with random weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,8 +57,8 @@ class GraphBuilder:
     def model(
         self,
         name: str,
-        inputs: dict[str, Sequence[int]],
-        outputs: dict[str, Sequence[int]],
+        inputs: Mapping[str, Sequence[int]],
+        outputs: Mapping[str, Sequence[int]],
         kind: int = TensorProto.FLOAT,
     ) -> onnx.ModelProto:
         """Return the checked model; inputs are of type `kind`, outputs float."""

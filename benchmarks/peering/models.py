@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from maccel_aio import zoo
 from maccel_aio.zoo import efficientnet_lite0
+from peering import minilm
 from peering.graph import mobilenet_v2
 from peering.light import light_model
-from peering.pictures import HALF, IMAGENET, PLAIN, Preprocess, photos
+from peering.pictures import HALF, IMAGENET, PLAIN, UNIT, Preprocess, photos
 from peering.sources import fetched
+from peering.tflite import converted
 
 Feed = dict[str, NDArray[np.generic]]
 
@@ -112,6 +114,30 @@ _SUBJECTS = (
         lambda: onnx.load(fetched("ppocr_rec")),
         {"x": (1, 3, 48, 320)},
         HALF,
+        classifier=False,
+    ),
+    Subject(
+        "selfie_segmentation",
+        "Selfie segmentation",
+        lambda: converted(fetched("selfie_segmentation")),
+        {"input0": (1, 3, 256, 256)},
+        UNIT,
+        classifier=False,
+    ),
+    Subject(
+        "pose_landmark",
+        "Pose landmark",
+        lambda: converted(fetched("pose_landmark")),
+        {"input0": (1, 3, 256, 256)},
+        UNIT,
+        classifier=False,
+    ),
+    Subject(
+        "minilm",
+        "MiniLM, 128 tokens",
+        minilm.minilm,
+        dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), (1, minilm.TOKENS)),
+        samples=minilm.samples,
         classifier=False,
     ),
 )
