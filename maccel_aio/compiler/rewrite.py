@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from maccel_aio.compiler.onnxgraph import attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+_MOST_BANDS = 1024
+"""Above this many channels, the dense convolution costs more than a trip to the host."""
 
 _VARIADIC = {"Sum": "Add", "Max": "Max", "Min": "Min"}
 
@@ -40,6 +45,69 @@ def _chain(node: onnx.NodeProto) -> list[onnx.NodeProto]:
         chain.append(onnx.helper.make_node(op, [total, operand], [out], name=name))
         total = out
     return chain
+
+
+def expand_lrn(
+    model: onnx.ModelProto, infer: Callable[[onnx.ModelProto], onnx.ModelProto]
+) -> onnx.ModelProto:
+    """Return `model` with LRN over the channels of images as operators that the NPU has.
+
+    The sum of squares over neighbouring channels is a 1x1 convolution with a band of weights:
+    ``x * (bias + alpha / size * sum(x * x)) ** -beta``.
+
+    Args:
+        model: with inferred shapes.
+        infer: returns a model with inferred shapes.
+    """
+    sizes = _sizes(model)
+    found = [n for n in model.graph.node if _band_fits(n, sizes.get(n.input[0] if n.input else ""))]
+    if not found:
+        return model
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    nodes: list[onnx.NodeProto] = []
+    for node in result.graph.node:
+        fits = _band_fits(node, sizes.get(node.input[0] if node.input else ""))
+        nodes.extend(_bands(result.graph, node, sizes[node.input[0]][1]) if fits else [node])
+    del result.graph.node[:]
+    result.graph.node.extend(nodes)
+    return infer(result)
+
+
+def _band_fits(node: onnx.NodeProto, shape: Sequence[int] | None) -> bool:
+    if node.op_type != "LRN" or node.domain or shape is None or len(shape) != 4:
+        return False
+    return 0 < shape[1] <= _MOST_BANDS
+
+
+def _bands(graph: onnx.GraphProto, node: onnx.NodeProto, channels: int) -> list[onnx.NodeProto]:
+    attrs = attributes(node)
+    size = int(attrs["size"])
+    before, after = (size - 1) // 2, size // 2
+    share = float(attrs.get("alpha", 1e-4)) / size
+    from_to = np.arange(channels)[None, :] - np.arange(channels)[:, None]
+    band = np.where((from_to >= -before) & (from_to <= after), share, 0.0)
+    (x,), (out,) = node.input, node.output
+    base = node.name or out
+    constants = {
+        "weight": band[:, :, None, None],
+        "bias": np.full(channels, float(attrs.get("bias", 1.0))),
+        "power": np.array(-float(attrs.get("beta", 0.75))),
+    }
+    for what, value in constants.items():
+        array = numpy_helper.from_array(value.astype(np.float32), f"{out}:{what}")
+        graph.initializer.append(array)
+    made = onnx.helper.make_node
+    return [
+        made("Mul", [x, x], [f"{out}:square"], name=f"{base}:square"),
+        made(
+            *("Conv", [f"{out}:square", f"{out}:weight", f"{out}:bias"], [f"{out}:sum"]),
+            name=f"{base}:sum",
+            kernel_shape=[1, 1],
+        ),
+        made("Pow", [f"{out}:sum", f"{out}:power"], [f"{out}:factor"], name=f"{base}:factor"),
+        made("Mul", [x, f"{out}:factor"], [out], name=base),
+    ]
 
 
 def settle_ceil(

@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 
 from maccel_aio.compiler.importer import infer
-from maccel_aio.compiler.rewrite import settle_ceil, split_variadic
+from maccel_aio.compiler.rewrite import expand_lrn, settle_ceil, split_variadic
 from tests.compiler.onnx_models import Model
 
 
@@ -53,3 +53,22 @@ def test_windows_that_would_start_in_the_padding_are_left_out(shape, attrs):
 def test_ceil_mode_whose_windows_all_start_inside_is_left_alone():
     _, model = _pool((1, 2, 9, 8), kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1)
     assert settle_ceil(model, infer) is model
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5])
+def test_normalisation_over_channels_becomes_a_band_of_weights(size):
+    m = Model({"x": (1, 7, 3, 4)})
+    attrs = {"size": size, "alpha": 0.3, "beta": 0.6, "bias": 1.5}
+    model = infer(m.build(m.add("Relu", m.add("LRN", "x", **attrs))))
+    spelled = expand_lrn(model, infer)
+    assert [n.op_type for n in spelled.graph.node] == ["Mul", "Conv", "Pow", "Mul", "Relu"]
+    feed = m.feed()
+    for want, have in zip(_run(model, feed), _run(spelled, feed), strict=True):
+        np.testing.assert_allclose(have, want, rtol=2e-5)
+    assert expand_lrn(spelled, infer) is spelled
+
+
+def test_normalisation_of_rows_stays_as_it_is():
+    m = Model({"x": (4, 7)})
+    model = infer(m.build(m.add("LRN", "x", size=3)))
+    assert expand_lrn(model, infer) is model

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maccel_aio.compiler.ir import Activation
 from maccel_aio.compiler.isa import Elt, Op
 from maccel_aio.compiler.lower.emit import by_memory, code_range, epilogue
 from maccel_aio.compiler.pointwise import evaluate
 from maccel_aio.compiler.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from maccel_aio.compiler.ir import Activation, Array, Node
+    from maccel_aio.compiler.ir import Array, Node
     from maccel_aio.compiler.lower.context import Context
 
 _KINDS = {
@@ -25,6 +28,15 @@ _KINDS = {
     "Max": Elt.MAX,
     "Min": Elt.MIN,
     "Pow": Elt.POW,
+}
+_FUNCTIONS: dict[str, Callable[[NDArray[np.float64], float], NDArray[np.float64]]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Pow": np.power,
 }
 _COMMUTES = frozenset({"Add", "Mul", "Max", "Min"})
 
@@ -47,7 +59,11 @@ def activation(ctx: Context, node: Node) -> None:
 def activation_table(view: View, out: View, act: Activation) -> NDArray[np.uint8]:
     """Return u8 [256]: the output code for every input code."""
     codes = np.arange(256, dtype=np.float64)
-    real = evaluate(act, (codes - view.zero) * view.scale)
+    return _codes(evaluate(act, (codes - view.zero) * view.scale), out, act)
+
+
+def _codes(real: NDArray[np.float64], out: View, act: Activation) -> NDArray[np.uint8]:
+    """Return the codes that `out` has for real numbers."""
     low, high = code_range(out, act)
     scaled = np.nan_to_num(np.rint(real / out.scale), nan=0.0, posinf=1e9, neginf=-1e9)
     table: NDArray[np.uint8] = np.clip(scaled + out.zero, low, high).astype(np.uint8)
@@ -72,6 +88,11 @@ def binary(ctx: Context, node: Node) -> None:
 def _with_constant(ctx: Context, node: Node, first: str, value: Array) -> None:
     view = ctx.view(first)
     out = ctx.write(node.output)
+    if value.size == 1 and view.dtype == out.dtype == "u8" and view.dims == out.dims:
+        views = by_memory([view, out])
+        table = binary_table(node, view, out, float(value.ravel()[0]))
+        ctx.emitter.emit(Op.MAP, views[:1], views[1:], consts={3: table})
+        return
     shadow = _shadow(value, out)
     source, like, target = by_memory([view.expand(out.dims), shadow, out])
     # Read in the memory order of the output, the constant has size 1 where its stride is 0.
@@ -80,6 +101,15 @@ def _with_constant(ctx: Context, node: Node, first: str, value: Array) -> None:
     full = value.reshape((1,) * (len(out.dims) - value.ndim) + value.shape)
     constant = full.transpose(order).reshape(dims)
     _emit(ctx, node, [source], target, {5: constant}, 1.0)
+
+
+def binary_table(node: Node, view: View, out: View, value: float) -> NDArray[np.uint8]:
+    """Return u8 [256]: the output code for every input code, the other operand being `value`."""
+    real = (np.arange(256, dtype=np.float64) - view.zero) * view.scale
+    with np.errstate(all="ignore"):
+        found = _FUNCTIONS[node.op](real, value)
+    act = node.act or Activation("none")
+    return _codes(evaluate(act, found), out, act)
 
 
 def _shadow(value: Array, out: View) -> View:

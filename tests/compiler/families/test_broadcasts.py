@@ -15,6 +15,7 @@ from tests.compiler.onnx_models import Model
 
 FULL = (2, 3, 4, 5)
 OPS = ("Add", "Sub", "Mul", "Div", "Max", "Min")
+HALVES: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
 SUFFIXES = [FULL[k:] for k in range(5)]
 
 
@@ -75,6 +76,14 @@ def test_a_constant_per_channel_in_int8_after_pooling():
     m = Model({"x": (1, 18, 4, 4)})
     scale = m.const(np.linspace(0.5, 2.0, 18)[:, None, None])
     check_smooth(m, m.add("Mul", "x", scale), 2.0)
+
+
+@pytest.mark.parametrize(("op", "value"), [("Mul", -0.7), ("Add", 0.3), ("Min", 0.2), ("Div", 3.0)])
+def test_one_number_in_int8(op, value):
+    m = Model({"x": (1, 18, 8, 8)})
+    made = m.add(op, m.add("AveragePool", "x", **HALVES), m.const(np.float32(value)))
+    # Two formats lie between the pools; their steps are at most those of the input and a constant.
+    check_smooth(m, m.add("AveragePool", made, **HALVES), 2.0, extra=0.05)
 
 
 @pytest.mark.parametrize("op", ["Add", "Sub"])
