@@ -55,7 +55,7 @@ def test_ceil_mode_whose_windows_all_start_inside_is_left_alone():
     assert settle_ceil(model, infer) is model
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 5])
+@pytest.mark.parametrize("size", [1, 3, 5])
 def test_normalisation_over_channels_becomes_a_band_of_weights(size):
     m = Model({"x": (1, 7, 3, 4)})
     attrs = {"size": size, "alpha": 0.3, "beta": 0.6, "bias": 1.5}
