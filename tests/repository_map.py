@@ -10,6 +10,7 @@ SOFT = "tests/native/device/test_soft.c"
 RING = "tests/native/device/test_ring.c"
 
 COVERED_BY = {
+    "maccel_aio/compiler/passes/links.py": "tests/compiler/passes/test_fuse.py",
     "maccel_aio/__init__.py": "tests/compiler/test_init__.py",
     "maccel_aio/_core/_accelerator.py": JOBS,
     "maccel_aio/_core/_async_job.py": JOBS,

@@ -7,7 +7,8 @@ fused node writes the tensor that its last ONNX node wrote. Calibration may ther
 Operators after the passes (see `passes`), with their attributes; all lengths are integers:
 
 =================  =============================================================================
-Conv               kernel, strides, dilations (h, w), pads (t, l, b, r), group; weights OIHW
+Conv               kernel, strides, dilations (h, w), pads (t, l, b, r), group; weights OIHW;
+                   blocks: 1 of so many weights of a row is not zero (see passes.shuffle)
 ConvTranspose      the same; weights [O, I/group, kh, kw] as for Conv, taps in ONNX order
 Linear             x [.., k] times weights [O, k, 1, 1]; contraction over the last dimension
 MaxPool            kernel, strides, dilations, pads

@@ -46,6 +46,8 @@ def macs(graph: Graph, node: Node) -> int:
     if node.op == "ConvTranspose":
         per_input = outputs // int(node.attrs.get("group", 1)) * math.prod(taps)
         return int(graph.tensor(node.inputs[0]).elements * per_input)
+    # Of a grouped convolution with permuted outputs only a block of each row counts.
+    per_group //= int(node.attrs.get("blocks", 1))
     return int(graph.tensor(node.output).elements * per_group * math.prod(taps))
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from maccel_aio.compiler.view import View
 
 
+_DENSE = 16
+"""Groups of so many channels, in and out, are convolutions of their own."""
+
+
 @dataclass(frozen=True)
 class Window:
     """The sliding window of one instruction; pads are top, left, bottom, right."""
@@ -163,7 +167,28 @@ def conv(ctx: Context, node: Node) -> None:
     x, residual, second = ctx.image(source), _residual(ctx, node), _second(ctx, node)
     out = as_image(ctx.write(node.output))
     places = Places(x, out, residual, None if second is None else as_image(second))
-    emit_conv(ctx, places, total, window, node.act, _after(node))
+    for part, where in _groups(total, places, node.act):
+        emit_conv(ctx, where, part, window, node.act, _after(node))
+
+
+def _groups(total: Sum, places: Places, act: Activation | None) -> list[tuple[Sum, Places]]:
+    """Return a convolution of its own per group where groups are large enough for dense kernels."""
+    outputs, per_group = total.weights.shape[0], total.weights.shape[3]
+    rows = outputs // total.group
+    slopes = act is not None and act.slope is not None
+    if total.group == 1 or total.scale is None or min(per_group, rows) < _DENSE or slopes:
+        return [(total, places)]
+    parts = []
+    for g in range(total.group):
+        own = slice(g * rows, (g + 1) * rows)
+        part = Sum(total.weights[own], total.bias[own], total.scale[own])
+        second, residual = (
+            None if view is None else view.part(3, g * rows, rows)
+            for view in (places.second, places.residual)
+        )
+        x, out = places.x.part(3, g * per_group, per_group), places.out.part(3, g * rows, rows)
+        parts.append((part, Places(x, out, residual, second)))
+    return parts
 
 
 def _after(node: Node) -> bool:

@@ -14,6 +14,7 @@ from maccel_aio.compiler.passes.fuse import (
     standalone_affine,
 )
 from maccel_aio.compiler.passes.patterns import drop_dead, match_patterns
+from maccel_aio.compiler.passes.shuffle import fold_shuffles
 
 if TYPE_CHECKING:
     from maccel_aio.compiler.ir import Graph
@@ -36,5 +37,6 @@ def run_passes(graph: Graph) -> None:
     match_patterns(graph)
     fuse_pads(graph)
     fuse_activations(graph)
+    fold_shuffles(graph)
     fuse_residuals(graph)
     drop_dead(graph)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio.compiler.ir import ConvWeights, Graph, Node, Residual
+from maccel_aio.compiler.passes.links import Links, index_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,41 +18,9 @@ WEIGHTED = ("Conv", "ConvTranspose", "Linear")
 _ACT_HOSTS = (*WEIGHTED, "AveragePool", "MatMul", "Add", "Sub", "Mul", "Div", "Max", "Min", "Pow")
 
 
-class _Links:
-    """Producers and reader counts, kept while nodes are merged."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.producers = graph.producers()
-        self.readers = {name: len(nodes) for name, nodes in graph.consumers().items()}
-        self.gone: set[int] = set()
-
-    def only_reader(self, name: str) -> Node | None:
-        """Return the producer of `name` if the asking node is its only reader."""
-        producer = self.producers.get(name)
-        if producer is None or producer.reason or len(producer.outputs) != 1:
-            return None
-        private = self.readers.get(name, 0) == 1 and name not in self.graph.outputs
-        return producer if private else None
-
-    def merge(self, into: Node, node: Node) -> None:
-        """Let `into` write what `node` wrote, at `node`'s place in the order."""
-        into.outputs = [node.output]
-        into.source = (*into.source, *node.source)
-        nodes = self.graph.nodes
-        first, second = _index(nodes, into), _index(nodes, node)
-        nodes[second] = into
-        del nodes[first]
-        self.producers[node.output] = into
-
-
-def _index(nodes: list[Node], node: Node) -> int:
-    return next(k for k, other in enumerate(nodes) if other is node)
-
-
 def fold_affine(graph: Graph) -> None:
     """Fold batch normalisation and constant per-channel arithmetic into the weights before it."""
-    links = _Links(graph)
+    links = Links(graph)
     for node in list(graph.nodes):
         if node.reason or node.act is not None:
             continue
@@ -132,7 +101,7 @@ def standalone_affine(graph: Graph) -> None:
 
 def fuse_pads(graph: Graph) -> None:
     """Let convolutions pad by themselves where a Pad with zeros comes before them."""
-    links = _Links(graph)
+    links = Links(graph)
     for node in list(graph.nodes):
         if node.op != "Conv" or node.reason:
             continue
@@ -162,7 +131,7 @@ def _spatial_pads(pads: tuple[int, ...]) -> tuple[int, int, int, int] | None:
 
 def fuse_activations(graph: Graph) -> None:
     """Move activations into the epilogue of the operator before them."""
-    links = _Links(graph)
+    links = Links(graph)
     for node in list(graph.nodes):
         if node.op != "Activation" or node.reason or node.act is None:
             continue
@@ -187,7 +156,7 @@ def _takes(graph: Graph, producer: Node, node: Node) -> bool:
 
 def fuse_residuals(graph: Graph) -> None:
     """Let a convolution add the other operand of the Add that reads it."""
-    links = _Links(graph)
+    links = Links(graph)
     for node in list(graph.nodes):
         if node.op != "Add" or node.reason:
             continue
@@ -207,7 +176,7 @@ def fuse_residuals(graph: Graph) -> None:
     graph.replace_nodes(graph.nodes)
 
 
-def _host(links: _Links, node: Node) -> Node | None:
+def _host(links: Links, node: Node) -> Node | None:
     """Return the later of the convolutions that may take the residual of `node`."""
     found: list[Node] = []
     for name in node.inputs:
@@ -216,4 +185,4 @@ def _host(links: _Links, node: Node) -> Node | None:
             continue
         if producer.act is None or node.act is None:
             found.append(producer)
-    return max(found, key=lambda n: _index(links.graph.nodes, n), default=None)
+    return max(found, key=lambda n: index_of(links.graph.nodes, n), default=None)
