@@ -7,39 +7,79 @@
 
 #include "test_vector.h"
 
+/* How a layer ends: plain u8, with a u8 image added, or in the 16-bit stream: s16 with a u8 copy, u8 with an s16 image
+ * added, or s16 with both. */
+enum { PLAIN, ADD_U8, WIDE, ADD_S16, WIDE_ADD };
+
 typedef struct layer {
   const char *net;
-  int op, size, c, o, k, s, before, after, residual, count;
+  int op, size; /* pixels of a side; negative: a single row */
+  int c, o, k, s, before, after, ends, count;
 } layer;
 
 enum { C = MX_OP_CONV, D = MX_OP_DWCONV, ROUNDS = 9 };
 
 static const layer layers[] = {
-    {"lite0", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},    {"lite0", D, 112, 32, 32, 3, 1, 1, 1, 0, 1},
-    {"lite0", C, 112, 32, 16, 1, 1, 0, 0, 0, 1},   {"lite0", C, 112, 16, 96, 1, 1, 0, 0, 0, 1},
-    {"lite0", D, 112, 96, 96, 3, 2, 0, 1, 0, 1},   {"lite0", C, 56, 96, 24, 1, 1, 0, 0, 0, 1},
-    {"lite0", C, 56, 24, 144, 1, 1, 0, 0, 0, 2},   {"lite0", D, 56, 144, 144, 3, 1, 1, 1, 0, 1},
-    {"lite0", C, 56, 144, 24, 1, 1, 0, 0, 1, 1},   {"lite0", D, 56, 144, 144, 5, 2, 1, 2, 0, 1},
-    {"lite0", C, 28, 144, 40, 1, 1, 0, 0, 0, 1},   {"lite0", C, 28, 40, 240, 1, 1, 0, 0, 0, 2},
-    {"lite0", D, 28, 240, 240, 5, 1, 2, 2, 0, 1},  {"lite0", C, 28, 240, 40, 1, 1, 0, 0, 1, 1},
-    {"lite0", D, 28, 240, 240, 3, 2, 0, 1, 0, 1},  {"lite0", C, 14, 240, 80, 1, 1, 0, 0, 0, 1},
-    {"lite0", C, 14, 80, 480, 1, 1, 0, 0, 0, 3},   {"lite0", D, 14, 480, 480, 3, 1, 1, 1, 0, 2},
-    {"lite0", C, 14, 480, 80, 1, 1, 0, 0, 1, 2},   {"lite0", D, 14, 480, 480, 5, 1, 2, 2, 0, 1},
-    {"lite0", C, 14, 480, 112, 1, 1, 0, 0, 0, 1},  {"lite0", C, 14, 112, 672, 1, 1, 0, 0, 0, 3},
-    {"lite0", D, 14, 672, 672, 5, 1, 2, 2, 0, 2},  {"lite0", C, 14, 672, 112, 1, 1, 0, 0, 1, 2},
-    {"lite0", D, 14, 672, 672, 5, 2, 1, 2, 0, 1},  {"lite0", C, 7, 672, 192, 1, 1, 0, 0, 0, 1},
-    {"lite0", C, 7, 192, 1152, 1, 1, 0, 0, 0, 4},  {"lite0", D, 7, 1152, 1152, 5, 1, 2, 2, 0, 3},
-    {"lite0", C, 7, 1152, 192, 1, 1, 0, 0, 1, 3},  {"lite0", D, 7, 1152, 1152, 3, 1, 1, 1, 0, 1},
-    {"lite0", C, 7, 1152, 320, 1, 1, 0, 0, 0, 1},  {"lite0", C, 7, 320, 1280, 1, 1, 0, 0, 0, 1},
-    {"lite0", C, 1, 1280, 1000, 1, 1, 0, 0, 0, 1}, {"resnet", C, 56, 64, 64, 3, 1, 1, 1, 0, 3},
-    {"resnet", C, 56, 64, 256, 1, 1, 0, 0, 1, 3},  {"resnet", C, 28, 128, 128, 3, 1, 1, 1, 0, 3},
-    {"resnet", C, 14, 256, 256, 3, 1, 1, 1, 0, 5}, {"resnet", C, 7, 512, 512, 3, 1, 1, 1, 0, 2},
-    {"resnet", C, 56, 256, 128, 1, 2, 0, 0, 0, 1}, {"resnet", C, 224, 3, 64, 7, 2, 3, 3, 0, 1},
-    {"stem", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},     {"stem", C, 224, 3, 64, 3, 1, 1, 1, 0, 1},
-    {"stem", C, 224, 3, 64, 7, 2, 3, 3, 0, 1},     {"stem", C, 224, 3, 24, 3, 2, 1, 1, 0, 1},
-    {"face", C, 120, 24, 24, 3, 1, 1, 1, 0, 1},    {"face", D, 240, 32, 32, 3, 1, 1, 1, 0, 1},
-    {"dw", D, 28, 192, 192, 3, 1, 1, 1, 0, 1},     {"dw", D, 14, 384, 384, 3, 1, 1, 1, 0, 1},
-    {"dw", D, 14, 576, 576, 3, 2, 0, 1, 0, 1},     {"dw", D, 56, 16, 16, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},
+    {"lite0", D, 112, 32, 32, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 112, 32, 16, 1, 1, 0, 0, 0, 1},
+    {"lite0", C, 112, 16, 96, 1, 1, 0, 0, 0, 1},
+    {"lite0", D, 112, 96, 96, 3, 2, 0, 1, 0, 1},
+    {"lite0", C, 56, 96, 24, 1, 1, 0, 0, WIDE, 1},
+    {"lite0", C, 56, 24, 144, 1, 1, 0, 0, 0, 2},
+    {"lite0", D, 56, 144, 144, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 56, 144, 24, 1, 1, 0, 0, ADD_S16, 1},
+    {"lite0", D, 56, 144, 144, 5, 2, 1, 2, 0, 1},
+    {"lite0", C, 28, 144, 40, 1, 1, 0, 0, WIDE, 1},
+    {"lite0", C, 28, 40, 240, 1, 1, 0, 0, 0, 2},
+    {"lite0", D, 28, 240, 240, 5, 1, 2, 2, 0, 1},
+    {"lite0", C, 28, 240, 40, 1, 1, 0, 0, ADD_S16, 1},
+    {"lite0", D, 28, 240, 240, 3, 2, 0, 1, 0, 1},
+    {"lite0", C, 14, 240, 80, 1, 1, 0, 0, WIDE, 1},
+    {"lite0", C, 14, 80, 480, 1, 1, 0, 0, 0, 3},
+    {"lite0", D, 14, 480, 480, 3, 1, 1, 1, 0, 2},
+    {"lite0", C, 14, 480, 80, 1, 1, 0, 0, WIDE_ADD, 2},
+    {"lite0", D, 14, 480, 480, 5, 1, 2, 2, 0, 1},
+    {"lite0", C, 14, 480, 112, 1, 1, 0, 0, WIDE, 1},
+    {"lite0", C, 14, 112, 672, 1, 1, 0, 0, 0, 3},
+    {"lite0", D, 14, 672, 672, 5, 1, 2, 2, 0, 2},
+    {"lite0", C, 14, 672, 112, 1, 1, 0, 0, WIDE_ADD, 2},
+    {"lite0", D, 14, 672, 672, 5, 2, 1, 2, 0, 1},
+    {"lite0", C, 7, 672, 192, 1, 1, 0, 0, WIDE, 1},
+    {"lite0", C, 7, 192, 1152, 1, 1, 0, 0, 0, 4},
+    {"lite0", D, 7, 1152, 1152, 5, 1, 2, 2, 0, 3},
+    {"lite0", C, 7, 1152, 192, 1, 1, 0, 0, WIDE_ADD, 3},
+    {"lite0", D, 7, 1152, 1152, 3, 1, 1, 1, 0, 1},
+    {"lite0", C, 7, 1152, 320, 1, 1, 0, 0, 0, 1},
+    {"lite0", C, 7, 320, 1280, 1, 1, 0, 0, 0, 1},
+    {"lite0", C, 1, 1280, 1000, 1, 1, 0, 0, 0, 1},
+    {"resnet", C, 56, 64, 64, 3, 1, 1, 1, 0, 3},
+    {"resnet", C, 56, 64, 256, 1, 1, 0, 0, ADD_U8, 3},
+    {"resnet", C, 56, 64, 256, 1, 1, 0, 0, WIDE_ADD, 3},
+    {"resnet", C, 14, 256, 1024, 1, 1, 0, 0, WIDE_ADD, 6},
+    {"resnet", C, 56, 128, 128, 3, 2, 1, 1, 0, 1},
+    {"resnet", C, 56, 256, 64, 1, 1, 0, 0, 0, 2},
+    {"resnet", C, 28, 128, 128, 3, 1, 1, 1, 0, 3},
+    {"resnet", C, 14, 256, 256, 3, 1, 1, 1, 0, 5},
+    {"resnet", C, 7, 512, 512, 3, 1, 1, 1, 0, 2},
+    {"resnet", C, 56, 256, 128, 1, 2, 0, 0, 0, 1},
+    {"resnet", C, 224, 3, 64, 7, 2, 3, 3, 0, 1},
+    {"face", C, 120, 24, 24, 3, 1, 1, 1, 0, 1},
+    {"face", D, 240, 32, 32, 3, 1, 1, 1, 0, 1},
+    {"dw", D, 28, 192, 192, 3, 1, 1, 1, 0, 1},
+    {"dw", D, 14, 384, 384, 3, 1, 1, 1, 0, 1},
+    {"dw", D, 14, 576, 576, 3, 2, 0, 1, 0, 1},
+    {"dw", D, 56, 16, 16, 3, 1, 1, 1, 0, 1},
+    {"gemm", C, -384, 768, 3072, 1, 1, 0, 0, 0, 1},
+    {"gemm", C, -384, 4096, 256, 1, 1, 0, 0, 0, 1},
+    {"small", C, 14, 16, 64, 1, 1, 0, 0, 0, 1},
+    {"small", C, 14, 32, 192, 1, 1, 0, 0, 0, 1},
+    {"small", C, 14, 96, 64, 1, 1, 0, 0, 0, 1},
+    {"small", C, 14, 32, 16, 1, 1, 0, 0, 0, 1},
+    {"stem", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},
+    {"stem", C, 224, 3, 64, 3, 1, 1, 1, 0, 1},
+    {"stem", C, 224, 3, 64, 7, 2, 3, 3, 0, 1},
+    {"stem", C, 224, 3, 24, 3, 2, 1, 1, 0, 1},
 };
 
 static double now_us(void) {
@@ -78,26 +118,41 @@ static double peak_gops(void) {
   return best;
 }
 
-static void setup_view(vt_case *c, mx_view *v, vt_buffer *b, int size, int channels, int padded) {
+static void setup_view(vt_case *c, mx_view *v, vt_buffer *b, int size, int channels, int dtype, int padded) {
   const int stored = padded ? (channels + 15) / 16 * 16 : channels;
-  vt_image(c, v, b, MACCEL_U8, (int[]){1, size, size, stored}, 0);
+  vt_image(c, v, b, dtype, (int[]){1, size < 0 ? 1 : size, size < 0 ? -size : size, stored}, 0);
   v->dims[3] = channels, v->flags = padded ? MX_TENSOR_PAD_CHANNELS : 0;
 }
 
-static void setup(vt_case *c, const layer *l) {
-  const int out = (l->size + l->before + l->after - l->k) / l->s + 1, per = l->op == D ? 1 : l->c;
-  vt_begin(c, l->op);
-  memcpy(c->insn.i,
-         (int32_t[]){l->k, l->k, l->s, l->s, l->before, l->before, l->after, l->after, 1, 1, 1, 0, 0, 255},
-         14 * sizeof(int32_t));
-  c->insn.f[3] = 1.0f;
-  setup_view(c, &c->task.in[0], &c->in[0], l->size, l->c, l->c > 4);
-  setup_view(c, &c->task.out[0], &c->out[0], out, l->o, 1);
-  c->insn.in[0] = 0, c->insn.out[0] = 0;
-  if (l->residual) {
-    setup_view(c, &c->task.in[1], &c->in[1], out, l->o, 1);
-    c->insn.in[1] = 1, c->insn.f[2] = 0.5f, c->task.out[0].zero = 128;
+static int output_size(const layer *l) {
+  return l->size < 0 ? l->size : (l->size + l->before + l->after - l->k) / l->s + 1;
+}
+
+static void setup_ends(vt_case *c, const layer *l) {
+  const int out = output_size(l), wide = l->ends == WIDE || l->ends == WIDE_ADD;
+  setup_view(c, &c->task.out[0], &c->out[0], out, l->o, wide ? MACCEL_S16 : MACCEL_U8, !wide);
+  c->insn.i[12] = wide ? -32768 : 0, c->insn.i[13] = wide ? 32767 : 255;
+  if (wide) {
+    setup_view(c, &c->task.out[1], &c->out[1], out, l->o, MACCEL_U8, 1);
+    c->insn.out[1] = 1, c->insn.f[4] = 0.01f, c->insn.i[15] = 255, c->task.out[1].zero = 128;
   }
+  if (l->ends == ADD_U8 || l->ends == ADD_S16 || l->ends == WIDE_ADD) {
+    const int bytes = l->ends == ADD_U8;
+    setup_view(c, &c->task.in[1], &c->in[1], out, l->o, bytes ? MACCEL_U8 : MACCEL_S16, bytes);
+    c->insn.in[1] = 1, c->insn.f[2] = 0.5f;
+    if (!wide) c->task.out[0].zero = 128;
+  }
+}
+
+static void setup(vt_case *c, const layer *l) {
+  const int per = l->op == D ? 1 : l->c;
+  vt_begin(c, l->op);
+  memcpy(c->insn.i, (int32_t[]){l->k, l->k, l->s, l->s, l->before, l->before, l->after, l->after, 1, 1, 1},
+         11 * sizeof(int32_t));
+  c->insn.f[3] = 1.0f;
+  setup_view(c, &c->task.in[0], &c->in[0], l->size, l->c, MACCEL_U8, l->c > 4);
+  setup_ends(c, l);
+  c->insn.in[0] = 0, c->insn.out[0] = 0;
   vt_constant(c, 0, MACCEL_S8, (int[]){l->o, l->k, l->k, per}, 4);
   int32_t *bias = (int32_t *)vt_constant(c, 1, MACCEL_S32, &l->o, 1);
   float *scale = (float *)vt_constant(c, 2, MACCEL_F32, &l->o, 1);
@@ -107,8 +162,8 @@ static void setup(vt_case *c, const layer *l) {
 }
 
 static double macs(const layer *l) {
-  const double out = (l->size + l->before + l->after - l->k) / l->s + 1;
-  return out * out * l->o * l->k * l->k * (l->op == D ? 1 : l->c);
+  const double side = output_size(l), pixels = side < 0 ? -side : side * side;
+  return pixels * l->o * l->k * l->k * (l->op == D ? 1 : l->c);
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -146,6 +201,8 @@ static void measure(prepared *p, int round) {
   p->us[round] = (now_us() - start) / p->repeat;
 }
 
+static const char *const end_names[] = {"", "+u8", "w", "+s16", "w+s16"};
+
 int main(int argc, char **argv) {
   const int isa = argc > 1 ? atoi(argv[1]) : (int)mx_isa_detected(),
             n = (int)(sizeof layers / sizeof layers[0]);
@@ -167,9 +224,9 @@ int main(int argc, char **argv) {
     if (!all[k].kernel) continue;
     qsort(all[k].us, ROUNDS, sizeof(double), compare_doubles);
     const double us = all[k].us[ROUNDS / 2], gops = 2e-3 * macs(l) / us;
-    printf("%-6s %-2s %dx%d s%d %4d->%-4d %3d%s  %9.1f us x%d %7.1f GOPS %5.1f %%  %s\n", l->net,
-           l->op == D ? "dw" : "", l->k, l->k, l->s, l->c, l->o, l->size, l->residual ? "+" : " ", us,
-           l->count, gops, peak > 0 ? 100 * gops / peak : 0, all[k].kernel->name);
+    printf("%-6s %-2s %dx%d s%d %4d->%-4d %4d%-5s %9.1f us x%d %7.1f GOPS %5.1f %%  %s\n", l->net,
+           l->op == D ? "dw" : "", l->k, l->k, l->s, l->c, l->o, l->size, end_names[l->ends], us, l->count,
+           gops, peak > 0 ? 100 * gops / peak : 0, all[k].kernel->name);
     if (!strcmp(l->net, "lite0")) lite += us * l->count, lite_conv += l->op == C ? us * l->count : 0;
   }
   printf("lite0 sum %.0f us, of it conv %.0f us\n", lite, lite_conv);

@@ -12,7 +12,9 @@ static int64_t pixel_offset(const conv_run *r, const mx_view *v, int64_t p) {
 static void list_outputs(const conv_run *r, int64_t p, int at) {
   const mx_task *t = r->task;
   const int residual = t->insn->in[1] != MXP_NONE;
-  if (r->mode != TILE_SUMS) {
+  if (t->insn->op == MX_OP_CONVDYN)
+    memcpy(&r->mem.row_scales[at], mx_pixel_at(&r->s, &t->in[2], p), sizeof(float));
+  if (!r->staged) {
     r->mem.outs[at] = conv_pixel(r, &t->out[0], p);
     if (residual) r->mem.ress[at] = conv_pixel(r, &t->in[1], p);
     if (t->insn->out[1] != MXP_NONE) r->mem.outs1[at] = conv_pixel(r, &t->out[1], p);
@@ -22,16 +24,14 @@ static void list_outputs(const conv_run *r, int64_t p, int at) {
   place->out0 = pixel_offset(r, &t->out[0], p);
   place->out1 = t->insn->out[1] != MXP_NONE ? pixel_offset(r, &t->out[1], p) : 0;
   place->res = residual ? pixel_offset(r, &t->in[1], p) : 0;
-  if (t->insn->op == MX_OP_CONVDYN)
-    memcpy(&r->mem.row_scales[at], mx_pixel_at(&r->s, &t->in[2], p), sizeof(float));
 }
 
-static void list_panel(const conv_run *r, int panel, int n) {
+static void list_panel(const conv_run *r, int panel, int class_number, int n) {
   int mode;
-  const tile x = panel_tile(r, panel, &mode);
+  const tile x = panel_tile(r, panel, class_number, &mode);
   const tile_shape shape = panel_shape(r, panel, n);
   tile_list(shape, mode, &x, (n + shape.rows - 1) / shape.rows);
-  if (mode == TILE_SUMS) finish_sums(r, panel, n);
+  if (r->staged) finish_staged(r, panel, n);
 }
 
 /* The windows of pixel p become entry `at` of the list. */
@@ -71,14 +71,16 @@ static void list_add(const conv_run *r, int64_t p, int at) {
 static void list_close(const conv_run *r, int n) {
   for (int k = 0; k < r->s.taps; k++)
     for (int i = n; i < n + 7; i++) r->mem.rows[k * LIST_STEP + i] = r->mem.rows[k * LIST_STEP + n - 1];
-  for (int i = n; i < n + 7; i++)
+  for (int i = n; i < n + 7; i++) {
+    r->mem.row_scales[i] = 0.0f;
     r->mem.outs[i] = r->mem.outs1[i] = r->mem.sink, r->mem.ress[i] = r->mem.sink;
+  }
 }
 
-static void list_run(const conv_run *r, int n) {
+static void list_run(const conv_run *r, int class_number, int n) {
   if (n == 0) return;
   list_close(r, n);
-  for (int panel = r->panel_lo; panel < r->panel_hi; panel++) list_panel(r, panel, n);
+  for (int panel = r->panel_lo; panel < r->panel_hi; panel++) list_panel(r, panel, class_number, n);
 }
 
 #endif

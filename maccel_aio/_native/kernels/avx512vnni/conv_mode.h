@@ -35,12 +35,28 @@ static int conv_wide_mode(const mx_task *t) {
   return n->i[11] == MX_ACT_NONE && residual_ok && second_ok && t->out[0].zero == 0 ? TILE_WIDE : TILE_SUMS;
 }
 
+/* May the tile write its floats to the output? Otherwise they go through scratch. */
+static int conv_float_direct(const mx_task *t) {
+  const mxp_insn *n = t->insn;
+  const mx_view *r = &t->in[1];
+  const int residual_ok =
+      n->in[1] == MXP_NONE || (r->dtype == MACCEL_F32 && r->stride[3] == 4 && !r->channel_scale);
+  return t->out[0].dtype == MACCEL_F32 && n->out[1] == MXP_NONE && n->i[11] == MX_ACT_NONE &&
+         n->f[3] == 1.0f && residual_ok;
+}
+
 /* TILE_SUMS: whatever the others do not cover. */
 static int conv_mode(const mx_task *t) {
   const mxp_insn *n = t->insn;
-  if (n->op != MX_OP_CONV || n->f[3] != 1.0f) return TILE_SUMS;
+  if (n->op == MX_OP_CONVDYN || conv_float_direct(t)) return TILE_FLOAT;
+  if (n->f[3] != 1.0f) return TILE_SUMS;
   if (t->out[0].dtype == MACCEL_S16) return conv_wide_mode(t);
   return conv_is_byte(&t->out[0]) && n->out[1] == MXP_NONE ? conv_byte_mode(t) : TILE_SUMS;
+}
+
+/* Do the results pass through scratch, to be finished there? */
+static int conv_staged(const mx_task *t, int mode) {
+  return mode == TILE_SUMS || (mode == TILE_FLOAT && !conv_float_direct(t));
 }
 
 static __mmask64 conv_first_columns(int n) {
@@ -67,8 +83,8 @@ static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) 
   const mx_view *r = &t->in[1];
   const int flip = r->dtype == MACCEL_S8 ? 128 : 0;
   x->residual = n->in[1] != MXP_NONE;
-  if (!x->residual) return;
   x->res_mask = conv_first_columns(left);
+  if (!x->residual) return;
   x->res_at = column * r->stride[3];
   x->res_flip = tile_all_bytes(flip);
   x->res_zero = tile_all_ints(r->zero + flip);
@@ -78,23 +94,27 @@ static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) 
   x->clamp_a = tile_all_floats(n->f[0]), x->clamp_b = tile_all_floats(n->f[1]);
 }
 
-/* The epilogue of a panel of `wide` columns from `column` on; `left` columns of the group are still to come. */
-static void conv_fill_epilogue(const mx_task *t, tile *x, int groups, int column, int left, int wide) {
+static void conv_fill_words(const mx_task *t, tile *x, int groups, int column, int left, int wide) {
   const mxp_insn *n = t->insn;
-  const mx_view *o = &t->out[0], *o1 = &t->out[1];
-  const __mmask64 mask = conv_store_mask(o, groups, column, left, wide);
-  x->out_at = column * (int64_t)mx_dtype_bytes(o->dtype);
-  conv_fill_residual(t, x, left < wide ? left : wide, column);
-  if (o->dtype != MACCEL_S16) {
-    x->bytes = conv_bytes(o, n->i[12], n->i[13], mask);
-    return;
-  }
-  x->wide_mask = mask, x->wide_low = tile_all_words(n->i[12]), x->wide_high = tile_all_words(n->i[13]);
+  x->wide_low = tile_all_words(n->i[12]), x->wide_high = tile_all_words(n->i[13]);
   x->second = n->out[1] != MXP_NONE;
   if (!x->second) return;
   x->out1_at = column;
   x->second_scale = tile_all_floats(n->f[4]);
-  x->bytes = conv_bytes(o1, n->i[14], n->i[15], conv_store_mask(o1, groups, column, left, wide));
+  x->bytes =
+      conv_bytes(&t->out[1], n->i[14], n->i[15], conv_store_mask(&t->out[1], groups, column, left, wide));
+}
+
+/* The epilogue of a panel of `wide` columns from `column` on; `left` columns of the group are still to come. */
+static void conv_fill_epilogue(const mx_task *t, tile *x, int mode, int groups, int column, int left,
+                               int wide) {
+  const mx_view *o = &t->out[0];
+  const __mmask64 mask = conv_store_mask(o, groups, column, left, wide);
+  x->out_at = column * (int64_t)mx_dtype_bytes(o->dtype);
+  conv_fill_residual(t, x, left < wide ? left : wide, column);
+  x->wide_mask = mask;
+  if (mode == TILE_WIDE) conv_fill_words(t, x, groups, column, left, wide);
+  if (mode <= TILE_NARROW) x->bytes = conv_bytes(o, t->insn->i[12], t->insn->i[13], mask);
 }
 
 #endif

@@ -13,9 +13,9 @@ typedef struct conv_scratch {
   const uint8_t **rows; /* [taps][LIST_STEP] */
   uint8_t **outs, **outs1; /* [LIST_STEP] at channel 0 of the group */
   const uint8_t **ress; /* [LIST_STEP] likewise */
-  mx_place *places; /* [LIST_STEP] at channel 0 of the tensor, TILE_SUMS */
+  mx_place *places; /* [LIST_STEP] at channel 0 of the tensor, of staged results */
   float *row_scales; /* [LIST_STEP] CONVDYN */
-  int32_t *sums; /* [LIST_STEP][64] */
+  int32_t *sums; /* [LIST_STEP][64], floats with TILE_FLOAT */
   uint8_t *windows; /* [LIST_MAX][taps][WINDOW_BYTES], segment form */
   uint8_t *sink; /* where the rows of a tile that stand for no pixel go */
 } conv_scratch;
@@ -27,6 +27,7 @@ typedef struct conv_run {
   conv_scratch mem;
   int linear; /* of row_finish() */
   int mode; /* of the tiles */
+  int staged; /* do results pass through scratch? */
   int group, panel_lo, panel_hi;
   int interior_lo, interior_hi;
   const uint8_t *in; /* of the group */
@@ -65,44 +66,62 @@ static tile_shape panel_shape(const conv_run *r, int panel, int64_t n) {
   return tile_shape_for(conv_panel_blocks(&r->layout, panel), conv_panel_half(&r->layout, panel), n);
 }
 
-/* The mode may turn to one that writes fewer columns. */
-static tile panel_tile(const conv_run *r, int panel, int *mode) {
+/* For output rows of one class. The mode may turn to one that writes fewer columns. */
+static tile panel_tile(const conv_run *r, int panel, int class_number, int *mode) {
   const int column = 64 * panel, blocks = conv_panel_blocks(&r->layout, panel),
-            wide = 16 * blocks - 8 * conv_panel_half(&r->layout, panel);
-  tile x = {.weights = r->packed.weights + panel * r->layout.panel_bytes,
-            .bias = r->packed.bias + column,
+            half = conv_panel_half(&r->layout, panel);
+  const conv_class c = r->layout.class_at[class_number];
+  const int across = r->s.segment ? 1 : r->s.kw, first = c.lo * across;
+  const int64_t tap_bytes = (int64_t)r->layout.k4 * tile_step(blocks, half);
+  tile x = {.weights = r->packed.weights + panel * r->layout.panel_bytes + first * tap_bytes,
+            .bias = r->packed.bias + (size_t)class_number * r->layout.blocks * 16 + column,
             .scale = r->packed.scale + column,
             .k4 = r->layout.k4,
-            .taps = r->s.taps,
-            .tap_offset = r->mem.tap_offset,
-            .rows = r->mem.rows,
+            .taps = (c.hi - c.lo) * across,
+            .tap_offset = r->mem.tap_offset + first,
+            .rows = r->mem.rows + first * LIST_STEP,
             .list_step = LIST_STEP,
             .outs = r->mem.outs,
             .outs1 = r->mem.outs1,
-            .ress = r->mem.ress};
+            .ress = r->mem.ress,
+            .row_scales = r->mem.row_scales};
   *mode = r->mode;
-  if (r->mode == TILE_SUMS) {
-    x.out = (uint8_t *)r->mem.sums, x.out_step = 64 * blocks;
+  if (r->task->insn->op == MX_OP_CONVDYN) {
+    x.dynamic = 1;
+    if (r->task->cst[5]) x.float_bias = (const float *)r->task->cst[5] + column;
+  }
+  if (r->staged) {
+    x.staged = 1;
+    x.at.out = (uint8_t *)r->mem.sums, x.out_step = 64 * blocks;
+    x.res_mask = conv_first_columns(r->s.out_c - column), x.wide_mask = ~(__mmask64)0;
     return x;
   }
-  conv_fill_epilogue(r->task, &x, r->s.groups, column, r->s.out_c - column, 16 * blocks);
-  const __mmask64 all = conv_first_columns(wide);
+  conv_fill_epilogue(r->task, &x, r->mode, r->s.groups, column, r->s.out_c - column, 16 * blocks);
+  const __mmask64 all = conv_first_columns(16 * blocks - 8 * half);
   if (r->mode == TILE_SATURATE && (x.bytes.mask & all) != all) *mode = TILE_CLAMP;
   return x;
 }
 
-/* ---- sums -> outputs, where no tile does it */
+/* ---- staged results -> outputs */
 
-/* Sums of n listed pixels -> outputs. */
-static void finish_sums(const conv_run *r, int panel, int64_t n) {
+static void finish_floats(const mx_task *t, float *v, int c0, int n, mx_place place) {
+  place.c0 = c0;
+  place.out0 += (int64_t)c0 * mx_dtype_bytes(t->out[0].dtype);
+  place.out1 += (int64_t)c0 * mx_dtype_bytes(t->out[1].dtype);
+  place.res += c0 * t->in[1].stride[3];
+  mx_conv_finish(t, v, n, &place);
+}
+
+/* Of n listed pixels. */
+static void finish_staged(const conv_run *r, int panel, int64_t n) {
   const int left = r->s.out_c - 64 * panel, count = left < 64 ? left : 64,
             c0 = r->group * r->s.out_c + 64 * panel;
   const int step = 16 * conv_panel_blocks(&r->layout, panel);
   const float *scale = r->packed.scale + 64 * panel;
   for (int64_t m = 0; m < n; m++) {
-    const int32_t *sums = r->mem.sums + m * step;
-    if (r->task->insn->op == MX_OP_CONVDYN)
-      row_finish_dynamic(r->task, sums, scale, r->mem.row_scales[m], c0, count, r->mem.places[m]);
+    int32_t *sums = r->mem.sums + m * step;
+    if (r->mode == TILE_FLOAT)
+      finish_floats(r->task, (float *)(void *)sums, c0, count, r->mem.places[m]);
     else
       row_finish(r->task, r->linear, sums, scale, c0, count, r->mem.places[m]);
   }

@@ -34,41 +34,48 @@ static size_t scratch_bytes(const mx_task *t) {
 /* ---- runs of pixels inside the image */
 
 /* In chunks that fit in scratch, each finished at once. */
-static void direct_sums(const conv_run *r, int panel, int64_t p, tile x, tile_shape shape, int64_t tiles) {
+static void direct_staged(const conv_run *r, int panel, int64_t p, tile x, tile_shape shape, int64_t tiles) {
   const int64_t chunk = LIST_MAX / shape.rows;
   for (int64_t done = 0; done < tiles; done += chunk) {
-    const int64_t now = tiles - done < chunk ? tiles - done : chunk;
-    tile_direct(shape, TILE_SUMS, &x, now);
-    for (int64_t m = 0; m < now * shape.rows; m++) list_outputs(r, p + done * shape.rows + m, (int)m);
-    finish_sums(r, panel, now * shape.rows);
-    x.a += now * shape.rows * x.a_step;
+    const int64_t now = tiles - done < chunk ? tiles - done : chunk, n = now * shape.rows;
+    tile_direct(shape, r->mode, &x, now);
+    for (int64_t m = 0; m < n; m++) list_outputs(r, p + done * shape.rows + m, (int)m);
+    finish_staged(r, panel, n);
+    x.a += n * x.a_step, x.at.row_scale += n * x.row_scale_step;
   }
 }
 
-/* Pixels [p, p + n) of one row; returns how many the direct tiles did. */
-static int64_t direct_panel(const conv_run *r, int panel, int64_t p, int64_t n) {
-  const mx_geometry *s = &r->s;
+/* Places and steps of the pixels from p on. */
+static void direct_places(const conv_run *r, tile *x, int64_t p) {
   const mx_task *t = r->task;
+  if (x->dynamic) x->at.row_scale = mx_pixel_at(&r->s, &t->in[2], p), x->row_scale_step = t->in[2].stride[2];
+  if (r->staged) return;
+  x->at.out = conv_pixel(r, &t->out[0], p) + x->out_at, x->out_step = t->out[0].stride[2];
+  if (x->second) x->at.out1 = conv_pixel(r, &t->out[1], p) + x->out1_at, x->out1_step = t->out[1].stride[2];
+  if (x->residual) x->at.res = conv_pixel(r, &t->in[1], p) + x->res_at, x->res_step = t->in[1].stride[2];
+}
+
+/* Pixels [p, p + n) of one row; returns how many the direct tiles did. */
+static int64_t direct_panel(const conv_run *r, int panel, int class_number, int64_t p, int64_t n) {
+  const mx_geometry *s = &r->s;
   const tile_shape shape = panel_shape(r, panel, n);
   const int64_t row = p / s->out_w, tiles = n / shape.rows;
   const int64_t iy = row % s->out_h * s->sh - s->pt, ix = p % s->out_w * s->sw - s->pl;
   int mode;
-  tile x = panel_tile(r, panel, &mode);
+  tile x = panel_tile(r, panel, class_number, &mode);
   x.a = r->in + row / s->out_h * s->in_n + iy * s->in_row + ix * s->in_px, x.a_step = s->sw * s->in_px;
-  if (r->mode == TILE_SUMS) {
-    direct_sums(r, panel, p, x, shape, tiles);
-    return tiles * shape.rows;
-  }
-  x.out = conv_pixel(r, &t->out[0], p) + x.out_at, x.out_step = t->out[0].stride[2];
-  if (x.second) x.out1 = conv_pixel(r, &t->out[1], p) + x.out1_at, x.out1_step = t->out[1].stride[2];
-  if (x.residual) x.res = conv_pixel(r, &t->in[1], p) + x.res_at, x.res_step = t->in[1].stride[2];
-  tile_direct(shape, mode, &x, tiles);
+  direct_places(r, &x, p);
+  if (r->staged)
+    direct_staged(r, panel, p, x, shape, tiles);
+  else
+    tile_direct(shape, mode, &x, tiles);
   return tiles * shape.rows;
 }
 
 typedef struct conv_span {
   int64_t p, end;           /* of the row's pixels in the block */
   int64_t direct, direct_end;
+  int class_number;         /* of the row */
 } conv_span;
 
 /* The part of pixel p's row that lies before `end`, and in it the pixels for the direct tiles. */
@@ -76,8 +83,11 @@ static conv_span span_at(const conv_run *r, int64_t p, int64_t end) {
   const mx_geometry *s = &r->s;
   const int64_t row = p / s->out_w, first = row * s->out_w;
   const int64_t y = row % s->out_h * s->sh - s->pt;
+  const int whole = y >= 0 && y + (s->kh - 1) * s->dh < s->in_h;
   conv_span x = {.p = p, .end = first + s->out_w < end ? first + s->out_w : end};
-  const int inside = y >= 0 && y + (s->kh - 1) * s->dh < s->in_h;
+  if (!whole) x.class_number = conv_class_number(&r->layout, conv_class_of(s, (int)(row % s->out_h)));
+  const int inside =
+      whole || (x.class_number > 0 && s->out_w >= 16); /* narrow: lists have the fuller tiles */
   x.direct = p > first + r->interior_lo ? p : first + r->interior_lo;
   x.direct_end = x.end < first + r->interior_hi ? x.end : first + r->interior_hi;
   if (!inside || x.direct >= x.direct_end) x.direct = x.direct_end = p;
@@ -90,27 +100,30 @@ static void block_direct(const conv_run *r, int64_t lo, int64_t hi) {
   for (int panel = r->panel_lo; panel < r->panel_hi; panel++) {
     for (int64_t p = lo; p < hi;) {
       const conv_span x = span_at(r, p, hi);
-      const int64_t n = x.direct_end - x.direct, done = n > 0 ? direct_panel(r, panel, x.direct, n) : 0;
+      const int64_t n = x.direct_end - x.direct,
+                    done = n > 0 ? direct_panel(r, panel, x.class_number, x.direct, n) : 0;
       const int left = (int)(n - done);
       for (int i = 0; i < left; i++) list_add(r, x.direct + done + i, i);
-      if (left > 0) list_close(r, left), list_panel(r, panel, left);
+      if (left > 0) list_close(r, left), list_panel(r, panel, x.class_number, left);
       p = x.end;
     }
   }
 }
 
+/* A list holds rows of one class. */
 static void block_list(const conv_run *r, int64_t lo, int64_t hi) {
-  int n = 0;
+  int n = 0, class_number = 0;
   for (int64_t p = lo; p < hi;) {
     const conv_span x = span_at(r, p, hi);
+    if (x.class_number != class_number) list_run(r, class_number, n), n = 0, class_number = x.class_number;
     for (; p < x.end; p++) {
       if (p == x.direct && x.direct_end > p) p = x.direct_end;
       if (p == x.end) break;
       list_add(r, p, n++);
-      if (n == LIST_MAX) list_run(r, n), n = 0;
+      if (n == LIST_MAX) list_run(r, class_number, n), n = 0;
     }
   }
-  list_run(r, n);
+  list_run(r, class_number, n);
 }
 
 static void block_table(const conv_run *r, int64_t lo, int64_t hi) {
@@ -135,8 +148,39 @@ static void run_range(const conv_run *r, int64_t lo, int64_t hi) {
     const int64_t end = hi - p < step ? hi : p + step;
     block_direct(r, p, end);
     block_list(r, p, end);
-    if (r->mode != TILE_SUMS && r->task->cst[3]) block_table(r, p, end);
+    if (!r->staged && r->task->cst[3]) block_table(r, p, end);
   }
+}
+
+/* Tiles of few pixels, numbered panel by panel, from `lo` on: whole panels as far as there are any. */
+static int64_t run_units(conv_run *r, int64_t lo, int64_t hi, int64_t pixels, int rows) {
+  const int64_t units = (pixels + rows - 1) / rows, first = lo % units;
+  r->panel_lo = (int)(lo / units);
+  if (first == 0 && hi - lo >= units) {
+    r->panel_hi = r->panel_lo + (int)((hi - lo) / units);
+    run_range(r, 0, pixels);
+    return lo + (r->panel_hi - r->panel_lo) * units;
+  }
+  const int64_t last = first + hi - lo < units ? first + hi - lo : units;
+  r->panel_hi = r->panel_lo + 1;
+  run_range(r, first * rows, last * rows < pixels ? last * rows : pixels);
+  return lo + last - first;
+}
+
+/* The team shares pixels; where these are few, the tiles of all panels. */
+static void run_share(conv_run *r, int part, int parts) {
+  const int64_t pixels = mx_geometry_pixels(&r->s);
+  const int panels = r->layout.panels;
+  int64_t lo = 0, hi;
+  if (parts == 1 || pixels >= 64 * parts || panels < parts) {
+    mx_share_units(pixels, 4, part, parts, &lo, &hi);
+    r->panel_lo = 0, r->panel_hi = panels;
+    run_range(r, lo, hi);
+    return;
+  }
+  const int rows = panel_shape(r, 0, pixels).rows;
+  mx_share_units((pixels + rows - 1) / rows * panels, 1, part, parts, &lo, &hi);
+  while (lo < hi) lo = run_units(r, lo, hi, pixels, rows);
 }
 
 static void run(const mx_task *t, int part, int parts) {
@@ -146,22 +190,16 @@ static void run(const mx_task *t, int part, int parts) {
   r.mem = scratch_layout(&r.s, &at);
   r.zero_row = base;
   r.linear = row_is_linear(t);
-  r.mode = conv_mode(t);
+  r.mode = conv_mode(t), r.staged = conv_staged(t, r.mode);
   mx_geometry_interior(&r.s, &r.interior_lo, &r.interior_hi);
   for (int k = 0; k < r.s.taps; k++) {
     const int ky = r.s.segment ? k : k / r.s.kw, kx = r.s.segment ? 0 : k % r.s.kw;
     r.mem.tap_offset[k] = ky * r.s.dh * r.s.in_row + kx * r.s.dw * r.s.in_px;
   }
-  int64_t lo = 0, hi = mx_geometry_pixels(&r.s), panel_lo = 0, panel_hi = r.layout.panels;
-  if (hi < 64 * parts && r.layout.panels >= 2 * parts)
-    mx_share_units(panel_hi, 1, part, parts, &panel_lo, &panel_hi);
-  else
-    mx_share_units(hi, 8, part, parts, &lo, &hi);
-  r.panel_lo = (int)panel_lo, r.panel_hi = (int)panel_hi;
   for (r.group = 0; r.group < r.s.groups; r.group++) {
     r.in = t->in[0].data + (int64_t)r.group * r.s.in_c;
     r.packed = conv_group_at(&r.layout, base, r.group);
-    run_range(&r, lo, hi);
+    run_share(&r, part, parts);
   }
 }
 

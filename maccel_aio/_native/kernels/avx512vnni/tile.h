@@ -18,6 +18,7 @@ enum tile_mode {
   TILE_RESIDUAL, /* the same plus an image of bytes */
   TILE_NARROW,   /* the same plus an s16 image, with an optional clamp in float */
   TILE_WIDE,     /* s16, plus an s16 image or not, with a second output of bytes or not */
+  TILE_FLOAT,    /* f32: times a scale of the row, plus a bias, plus an f32 image, each if there is one */
   TILE_SUMS,     /* s32 sums */
   TILE_MODES
 };
@@ -35,6 +36,12 @@ typedef struct tile_bytes {
   __mmask64 mask;     /* columns that may be written */
 } tile_bytes;
 
+/* Where a row of a tile finds its other inputs and leaves its results. */
+typedef struct tile_place {
+  uint8_t *out, *out1;
+  const uint8_t *res, *row_scale;
+} tile_place;
+
 typedef struct tile {
   const int8_t *weights;    /* of the panel */
   const int32_t *bias;      /* of the panel */
@@ -44,26 +51,26 @@ typedef struct tile {
   const uint8_t *a;
   int64_t a_step;
   const int64_t *tap_offset;
-  uint8_t *out;             /* at the panel's first column; s32 rows for TILE_SUMS */
-  int64_t out_step;
-  uint8_t *out1;
-  int64_t out1_step;
-  const uint8_t *res;
-  int64_t res_step;
+  tile_place at;            /* at the panel's first column; rows of scratch for TILE_SUMS */
+  int64_t out_step, out1_step, res_step, row_scale_step;
   /* list form: pixel m of tap t at rows[t * list_step + m], the others at channel 0 of the group */
   const uint8_t *const *rows;
   int64_t list_step;
   uint8_t *const *outs;
   uint8_t *const *outs1;
   const uint8_t *const *ress;
+  const float *row_scales;
   int64_t out_at, out1_at, res_at; /* of the panel, in bytes */
   /* output */
   tile_bytes bytes;         /* of the only output, or of the second one of TILE_WIDE */
-  __mmask64 wide_mask;      /* columns that may be written of the s16 output */
+  __mmask64 wide_mask;      /* columns that may be written of the s16 or f32 output */
   tile_all wide_low, wide_high;
   int second;               /* TILE_WIDE: is there a second output? */
   tile_all second_scale;
-  int residual;             /* TILE_WIDE: is there a residual? */
+  int residual;             /* TILE_WIDE, TILE_FLOAT: is there a residual? */
+  int dynamic;              /* TILE_FLOAT: are there row scales? */
+  int staged;                    /* TILE_FLOAT: do rows go to scratch, in the list form too? */
+  const float *float_bias;  /* of the panel, or NULL */
   __mmask64 res_mask;       /* columns that exist */
   tile_all res_zero, res_flip, res_scale;
   int clamp_before, clamp_after; /* TILE_NARROW: min(max(v, a), b) on this side of the residual */

@@ -13,14 +13,19 @@ MX_INLINE int tile_rows_per_pack(int blocks) { return blocks >= 3 ? 1 : blocks =
 MX_INLINE int tile_pack_row(int blocks, int m, int q) { return blocks >= 3 ? m : m + q / blocks; }
 MX_INLINE int tile_pack_block(int blocks, int q) { return blocks == 3 && q == 3 ? 2 : q % blocks; }
 
-MX_INLINE uint8_t *tile_out_row(int list, const tile *t, uint8_t *out, int m) {
-  return list ? t->outs[m] + t->out_at : out + m * t->out_step;
+MX_INLINE uint8_t *tile_out_row(int list, const tile *t, tile_place at, int m) {
+  return list ? t->outs[m] + t->out_at : at.out + m * t->out_step;
 }
-MX_INLINE uint8_t *tile_out1_row(int list, const tile *t, uint8_t *out1, int m) {
-  return list ? t->outs1[m] + t->out1_at : out1 + m * t->out1_step;
+MX_INLINE uint8_t *tile_out1_row(int list, const tile *t, tile_place at, int m) {
+  return list ? t->outs1[m] + t->out1_at : at.out1 + m * t->out1_step;
 }
-MX_INLINE const uint8_t *tile_res_row(int list, const tile *t, const uint8_t *res, int m) {
-  return list ? t->ress[m] + t->res_at : res + m * t->res_step;
+MX_INLINE const uint8_t *tile_res_row(int list, const tile *t, tile_place at, int m) {
+  return list ? t->ress[m] + t->res_at : at.res + m * t->res_step;
+}
+MX_INLINE float tile_row_scale(int list, const tile *t, tile_place at, int m) {
+  float v;
+  memcpy(&v, list ? (const uint8_t *)(t->row_scales + m) : at.row_scale + m * t->row_scale_step, sizeof v);
+  return v;
 }
 
 /* Dwords 4 * L + q <-> 4 * q + L: vector q, lane L of a packed result <-> columns in order. Its own inverse. */
@@ -43,21 +48,21 @@ MX_INLINE __m128i tile_part128(__m512i x, int part) {
 
 /* Byte residuals of the pack that starts at row m, in the lanes of the pack. Behind the last column another part may
  * write, so nothing is read there. */
-MX_INLINE __m512i tile_load_bytes(int blocks, int half, int list, const tile *t, const uint8_t *res, int m) {
-  const uint8_t *row = tile_res_row(list, t, res, m);
+MX_INLINE __m512i tile_load_bytes(int blocks, int half, int list, const tile *t, tile_place at, int m) {
+  const uint8_t *row = tile_res_row(list, t, at, m);
   __m512i x;
   if (blocks >= 3) {
     x = _mm512_maskz_loadu_epi8(t->res_mask, row);
   } else if (blocks == 2) {
     const __mmask32 k = (__mmask32)t->res_mask;
     x = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8(k, row)),
-                           _mm256_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 1)), 1);
+                           _mm256_maskz_loadu_epi8(k, tile_res_row(list, t, at, m + 1)), 1);
   } else {
     const __mmask16 k = (__mmask16)t->res_mask;
     x = _mm512_castsi128_si512(_mm_maskz_loadu_epi8(k, row));
-    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 1)), 1);
-    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 2)), 2);
-    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, res, m + 3)), 3);
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, at, m + 1)), 1);
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, at, m + 2)), 2);
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(k, tile_res_row(list, t, at, m + 3)), 3);
   }
   x = _mm512_xor_si512(x, t->res_flip.v);
   return tile_permuted(TILE_RESIDUAL, blocks, half) ? x : tile_transpose(x);
@@ -108,7 +113,7 @@ MX_INLINE __m512i tile_pack_bytes(const __m512i z[4], int saturate, const tile_b
 }
 
 /* Four vectors of rounded values -> words of the pack's rows. */
-MX_INLINE void tile_store_words(int blocks, int list, const tile *t, uint8_t *out, int m,
+MX_INLINE void tile_store_words(int blocks, int list, const tile *t, tile_place at, int m,
                                 const __m512i z[4]) {
   const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
   __m512i w[2];
@@ -118,7 +123,7 @@ MX_INLINE void tile_store_words(int blocks, int list, const tile *t, uint8_t *ou
     w[h] = _mm512_permutexvar_epi64(order, w[h]);
   }
   if (blocks >= 3) {
-    uint8_t *row = tile_out_row(list, t, out, m);
+    uint8_t *row = tile_out_row(list, t, at, m);
     _mm512_mask_storeu_epi16(row, (__mmask32)t->wide_mask, w[0]);
     if (blocks == 4)
       _mm512_mask_storeu_epi16(row + 64, (__mmask32)(t->wide_mask >> 32), w[1]);
@@ -126,10 +131,10 @@ MX_INLINE void tile_store_words(int blocks, int list, const tile *t, uint8_t *ou
       _mm256_mask_storeu_epi16(row + 64, (__mmask16)(t->wide_mask >> 32), _mm512_castsi512_si256(w[1]));
   } else if (blocks == 2) {
     MX_UNROLL for (int g = 0; g < 2; g++)
-        _mm512_mask_storeu_epi16(tile_out_row(list, t, out, m + g), (__mmask32)t->wide_mask, w[g]);
+        _mm512_mask_storeu_epi16(tile_out_row(list, t, at, m + g), (__mmask32)t->wide_mask, w[g]);
   } else {
     MX_UNROLL for (int g = 0; g < 4; g++) _mm256_mask_storeu_epi16(
-        tile_out_row(list, t, out, m + g), (__mmask16)t->wide_mask, tile_part256(w[g / 2], g % 2));
+        tile_out_row(list, t, at, m + g), (__mmask16)t->wide_mask, tile_part256(w[g / 2], g % 2));
   }
 }
 
@@ -155,25 +160,25 @@ MX_INLINE __m512 tile_clamped(__m512 v, const tile *t) {
   return _mm512_min_ps(_mm512_max_ps(v, tile_floats(&t->clamp_a)), tile_floats(&t->clamp_b));
 }
 
-MX_INLINE void tile_add_words(int blocks, int list, const tile *t, const uint8_t *res, int m, __m512 v[4]) {
+MX_INLINE void tile_add_words(int blocks, int list, const tile *t, tile_place at, int m, __m512 v[4]) {
   const int vectors = blocks == 3 ? 3 : 4;
   MX_UNROLL for (int q = 0; q < vectors; q++) v[q] =
       _mm512_add_ps(v[q], tile_word_residual(tile_pack_block(blocks, q), t,
-                                             tile_res_row(list, t, res, tile_pack_row(blocks, m, q))));
+                                             tile_res_row(list, t, at, tile_pack_row(blocks, m, q))));
 }
 
-MX_INLINE void tile_add_residual(int blocks, int half, int mode, int list, const tile *t, const uint8_t *res,
+MX_INLINE void tile_add_residual(int blocks, int half, int mode, int list, const tile *t, tile_place at,
                                  int m, __m512 v[4]) {
   if (mode == TILE_RESIDUAL) {
-    const __m512i bytes = tile_load_bytes(blocks, half, list, t, res, m);
+    const __m512i bytes = tile_load_bytes(blocks, half, list, t, at, m);
     MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_add_ps(v[q], tile_byte_residual(bytes, q, t));
   }
   if (mode == TILE_NARROW) {
     if (t->clamp_before) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
-    tile_add_words(blocks, list, t, res, m, v);
+    tile_add_words(blocks, list, t, at, m, v);
     if (t->clamp_after) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
   }
-  if (mode == TILE_WIDE && t->residual) tile_add_words(blocks, list, t, res, m, v);
+  if (mode == TILE_WIDE && t->residual) tile_add_words(blocks, list, t, at, m, v);
 }
 
 MX_INLINE void tile_round(const __m512 v[4], __m512i z[4]) {
@@ -181,15 +186,14 @@ MX_INLINE void tile_round(const __m512 v[4], __m512i z[4]) {
 }
 
 MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i acc[8][4],
-                               const __m512 scale[4], const tile *t, uint8_t *out, uint8_t *out1,
-                               const uint8_t *res, int m) {
+                               const __m512 scale[4], const tile *t, tile_place at, int m) {
   __m512 v[4];
   __m512i z[4];
   tile_values(blocks, half, acc, scale, m, v);
-  tile_add_residual(blocks, half, mode, list, t, res, m, v);
+  tile_add_residual(blocks, half, mode, list, t, at, m, v);
   tile_round(v, z);
   if (mode == TILE_WIDE) {
-    tile_store_words(blocks, list, t, out, m, z);
+    tile_store_words(blocks, list, t, at, m, z);
     if (!t->second) return;
     MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_mul_ps(v[q], tile_floats(&t->second_scale));
     tile_round(v, z);
@@ -197,8 +201,7 @@ MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i
   __m512i x = tile_pack_bytes(z, mode == TILE_SATURATE, &t->bytes);
   if (!tile_permuted(mode, blocks, half)) x = tile_transpose(x);
   MX_UNROLL for (int g = 0; g < tile_rows_per_pack(blocks); g++) {
-    uint8_t *row =
-        mode == TILE_WIDE ? tile_out1_row(list, t, out1, m + g) : tile_out_row(list, t, out, m + g);
+    uint8_t *row = mode == TILE_WIDE ? tile_out1_row(list, t, at, m + g) : tile_out_row(list, t, at, m + g);
     if (mode == TILE_SATURATE)
       tile_store_whole(blocks, half, row, x, g);
     else
@@ -206,17 +209,45 @@ MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i
   }
 }
 
+/* One row of f32. */
+MX_INLINE void tile_store_floats(int blocks, int list, const __m512i acc[4], const __m512 scale[4],
+                                 const tile *t, tile_place at, int m) {
+  uint8_t *row = tile_out_row(list && !t->staged, t, at, m);
+  __m512 v[4];
+  MX_UNROLL for (int n = 0; n < blocks; n++) v[n] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[n]), scale[n]);
+  if (t->dynamic) {
+    const __m512 by = _mm512_set1_ps(tile_row_scale(list, t, at, m));
+    MX_UNROLL for (int n = 0; n < blocks; n++) v[n] = _mm512_mul_ps(v[n], by);
+  }
+  if (t->float_bias)
+    MX_UNROLL for (int n = 0; n < blocks; n++) v[n] = _mm512_add_ps(
+        v[n], _mm512_maskz_loadu_ps((__mmask16)(t->res_mask >> (16 * n)), t->float_bias + 16 * n));
+  if (t->residual) {
+    const uint8_t *res = tile_res_row(list, t, at, m);
+    MX_UNROLL for (int n = 0; n < blocks; n++) {
+      const __m512 r = _mm512_maskz_loadu_ps((__mmask16)(t->res_mask >> (16 * n)), res + 64 * n);
+      v[n] = _mm512_add_ps(v[n], _mm512_mul_ps(r, tile_floats(&t->res_scale)));
+    }
+  }
+  MX_UNROLL for (int n = 0; n < blocks; n++)
+      _mm512_mask_storeu_ps(row + 64 * n, (__mmask16)(t->wide_mask >> (16 * n)), v[n]);
+}
+
 MX_INLINE void tile_store(int rows, int blocks, int half, int mode, int list, __m512i acc[8][4],
-                          const tile *t, uint8_t *out, uint8_t *out1, const uint8_t *res) {
+                          const tile *t, tile_place at) {
   if (mode == TILE_SUMS) {
     MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < blocks; n++)
-        _mm512_storeu_si512(out + m * t->out_step + 64 * n, acc[m][n]);
+        _mm512_storeu_si512(at.out + m * t->out_step + 64 * n, acc[m][n]);
     return;
   }
+  const int step = mode == TILE_FLOAT ? 1 : tile_rows_per_pack(blocks);
   __m512 scale[4];
   MX_UNROLL for (int n = 0; n < blocks; n++) scale[n] = _mm512_loadu_ps(t->scale + 16 * n);
-  MX_UNROLL for (int m = 0; m < rows; m += tile_rows_per_pack(blocks)) {
-    tile_store_pack(blocks, half, mode, list, acc, scale, t, out, out1, res, m);
+  MX_UNROLL for (int m = 0; m < rows; m += step) {
+    if (mode == TILE_FLOAT)
+      tile_store_floats(blocks, list, acc[m], scale, t, at, m);
+    else
+      tile_store_pack(blocks, half, mode, list, acc, scale, t, at, m);
     __asm__ volatile("" ::: "memory"); /* keeps the packs apart: see the head of the file */
   }
 }

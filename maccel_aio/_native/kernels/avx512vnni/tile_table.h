@@ -7,16 +7,17 @@
 #include "tile_store.h"
 
 MX_INLINE void tile_run_direct(int rows, int blocks, int half, int mode, const tile *t, int64_t tiles) {
-  const uint8_t *a = t->a, *res = t->res;
-  uint8_t *out = t->out, *out1 = t->out1;
+  const uint8_t *a = t->a;
+  tile_place at = t->at;
   for (; tiles > 0; tiles--) {
     __m512i acc[8][4];
     const int8_t *w = t->weights;
     tile_start(rows, blocks, acc, t->bias);
     for (int k = 0; k < t->taps; k++)
       w = tile_direct_tap(rows, blocks, half, acc, a + t->tap_offset[k], t->a_step, w, t->k4);
-    tile_store(rows, blocks, half, mode, 0, acc, t, out, out1, res);
-    a += rows * t->a_step, out += rows * t->out_step, res += rows * t->res_step, out1 += rows * t->out1_step;
+    tile_store(rows, blocks, half, mode, 0, acc, t, at);
+    a += rows * t->a_step, at.out += rows * t->out_step, at.out1 += rows * t->out1_step;
+    at.res += rows * t->res_step, at.row_scale += rows * t->row_scale_step;
   }
 }
 
@@ -28,8 +29,9 @@ MX_INLINE void tile_run_list(int rows, int blocks, int half, int mode, const til
     tile_start(rows, blocks, acc, t.bias);
     for (int k = 0; k < t.taps; k++)
       w = tile_list_tap(rows, blocks, half, acc, t.rows + k * t.list_step, w, t.k4);
-    tile_store(rows, blocks, half, mode, 1, acc, &t, t.out, NULL, NULL);
-    t.rows += rows, t.outs += rows, t.outs1 += rows, t.ress += rows, t.out += rows * t.out_step;
+    tile_store(rows, blocks, half, mode, 1, acc, &t, t.at);
+    t.rows += rows, t.outs += rows, t.outs1 += rows, t.ress += rows, t.row_scales += rows;
+    t.at.out += rows * t.out_step;
   }
 }
 
@@ -45,6 +47,7 @@ typedef void (*tile_fn)(const tile *t, int64_t tiles);
   MX_TILE_INSTANCE(form, name, rows, blocks, half, TILE_RESIDUAL) \
   MX_TILE_INSTANCE(form, name, rows, blocks, half, TILE_NARROW)   \
   MX_TILE_INSTANCE(form, name, rows, blocks, half, TILE_WIDE)     \
+  MX_TILE_INSTANCE(form, name, rows, blocks, half, TILE_FLOAT)    \
   MX_TILE_INSTANCE(form, name, rows, blocks, half, TILE_SUMS)
 #define MX_TILE_SHAPE(name, rows, blocks, half)  \
   MX_TILE_FORM(direct, name, rows, blocks, half) \
@@ -52,7 +55,8 @@ typedef void (*tile_fn)(const tile *t, int64_t tiles);
 #define MX_TILE_ROW(form, name)                                              \
   {tile_##form##_##name##_TILE_SATURATE, tile_##form##_##name##_TILE_CLAMP,  \
    tile_##form##_##name##_TILE_RESIDUAL, tile_##form##_##name##_TILE_NARROW, \
-   tile_##form##_##name##_TILE_WIDE,     tile_##form##_##name##_TILE_SUMS}
+   tile_##form##_##name##_TILE_WIDE,     tile_##form##_##name##_TILE_FLOAT,  \
+   tile_##form##_##name##_TILE_SUMS}
 #define MX_TILE_TABLE(form)                                                   \
   {MX_TILE_ROW(form, 8x1),  MX_TILE_ROW(form, 8x1h), MX_TILE_ROW(form, 8x2),  \
    MX_TILE_ROW(form, 8x2h), MX_TILE_ROW(form, 4x3),  MX_TILE_ROW(form, 4x3h), \
