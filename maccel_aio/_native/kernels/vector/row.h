@@ -13,7 +13,7 @@ enum { ROW_CHANNELS = 64 };
 static int row_integer(int dtype) { return dtype == MACCEL_U8 || dtype == MACCEL_S8 || dtype == MACCEL_S16; }
 
 /* A float residual may be NaN, which the conversion here does not turn into 0 as put() does. */
-static int row_is_linear(const mx_task *t) {
+static inline int row_is_linear(const mx_task *t) {
   const mxp_insn *n = t->insn;
   const mx_view *r = &t->in[1];
   const int residual_ok =
