@@ -6,7 +6,7 @@
 #include "conv_list.h"
 #include "table.h"
 
-enum { BLOCK_BYTES = 256 << 10 };
+enum { BLOCK_BYTES = 256 << 10, WEIGHT_BYTES = 512 << 10, HEAVY_BLOCK_BYTES = 384 << 10 };
 
 static int accepts(const mx_task *t) {
   if (t->in[0].dtype != MACCEL_U8 || t->cst_info[0].dtype != MACCEL_S8 || t->in[0].rank != 4) return 0;
@@ -135,10 +135,13 @@ static void block_table(const conv_run *r, int64_t lo, int64_t hi) {
   }
 }
 
-/* Pixels whose inputs and outputs stay in the second-level cache while the panels pass over them. */
+/* Pixels whose inputs and outputs stay in the second-level cache while the panels pass over them. Weights that do not
+ * fit beside them come from further away at each pass: then there are fewer passes, and only inputs count. */
 static int64_t block_pixels(const conv_run *r) {
-  const int64_t bytes = (int64_t)r->s.in_c * r->s.sh * r->s.sw + r->s.out_c;
-  const int64_t n = BLOCK_BYTES / (bytes > 0 ? bytes : 1);
+  const int64_t input = (int64_t)r->s.in_c * r->s.sh * r->s.sw;
+  const int heavy = r->layout.group_bytes > WEIGHT_BYTES;
+  const int64_t bytes = heavy ? input : input + r->s.out_c;
+  const int64_t n = (heavy ? HEAVY_BLOCK_BYTES : BLOCK_BYTES) / (bytes > 0 ? bytes : 1);
   return n < LIST_MAX ? LIST_MAX : n / 56 * 56;
 }
 
