@@ -16,7 +16,12 @@ from onnx import numpy_helper, shape_inference
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
-from maccel_aio.compiler.rewrite import expand_lrn, settle_ceil, split_variadic
+from maccel_aio.compiler.rewrite import (
+    expand_lrn,
+    settle_ceil,
+    shift_before_scale,
+    split_variadic,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +61,8 @@ def import_model(
     given = None
     if has_pairs(proto):
         proto, given = remove_pairs(proto)
-    proto = infer(split_variadic(_simplify(proto) if simplify else proto))
+    proto = shift_before_scale(_simplify(proto) if simplify else proto)
+    proto = infer(split_variadic(proto))
     proto = expand_lrn(settle_ceil(proto, infer), infer)
     graph = to_graph(proto, name or stem or proto.graph.name or "model")
     graph.given_scales = given

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _MOST_BANDS = 1024
 """Above this many channels, the dense convolution costs more than a trip to the host."""
 
+_MOST_SHIFT = 1e4
+"""A larger shift would swallow the values that it is added to."""
+
 _VARIADIC = {"Sum": "Add", "Max": "Max", "Min": "Min"}
 
 
@@ -45,6 +48,55 @@ def _chain(node: onnx.NodeProto) -> list[onnx.NodeProto]:
         chain.append(onnx.helper.make_node(op, [total, operand], [out], name=name))
         total = out
     return chain
+
+
+def shift_before_scale(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model` with ``c * x + d`` as ``c * (x + d / c)`` for numbers c and d.
+
+    A convolution that reads the result can take the scale into its weights, whatever it pads.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    numbers = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    makers = {node.output[0]: node for node in graph.node if node.output}
+    read = [name for node in graph.node for name in node.input]
+    wanted = {value.name for value in graph.output}
+    changed = False
+    for node in graph.node:
+        shift, scaled = _with_number(node, "Add", numbers)
+        scale_node = makers.get(scaled)
+        if scale_node is None or read.count(scaled) != 1 or scaled in wanted:
+            continue
+        scale, source = _with_number(scale_node, "Mul", numbers)
+        if not source or not _divides(numbers[shift], numbers[scale]):
+            continue
+        name = f"{node.output[0]}:shift"
+        quotient = np.asarray(numbers[shift] / numbers[scale], np.float32)
+        graph.initializer.append(numpy_helper.from_array(quotient, name))
+        scale_node.op_type, node.op_type = "Add", "Mul"
+        scale_node.input[:], node.input[:] = [source, name], [scaled, scale]
+        changed = True
+    return result if changed else model
+
+
+def _with_number(
+    node: onnx.NodeProto, op: str, numbers: dict[str, np.ndarray[Any, Any]]
+) -> tuple[str, str]:
+    """Return the names of the constant number and of the other operand, else two empty names."""
+    if node.op_type != op or node.domain or len(node.input) != 2:
+        return "", ""
+    for k, name in enumerate(node.input):
+        value = numbers.get(name)
+        if value is not None and value.size == 1 and value.dtype == np.float32:
+            other = node.input[1 - k]
+            return ("", "") if other in numbers else (name, other)
+    return "", ""
+
+
+def _divides(shift: np.ndarray[Any, Any], scale: np.ndarray[Any, Any]) -> bool:
+    ratio = abs(float(shift.ravel()[0])) / max(abs(float(scale.ravel()[0])), 1e-30)
+    return shift.ndim == scale.ndim and bool(np.isfinite(ratio)) and ratio < _MOST_SHIFT
 
 
 def expand_lrn(

@@ -5,7 +5,12 @@ import onnxruntime as ort
 import pytest
 
 from maccel_aio.compiler.importer import infer
-from maccel_aio.compiler.rewrite import expand_lrn, settle_ceil, split_variadic
+from maccel_aio.compiler.rewrite import (
+    expand_lrn,
+    settle_ceil,
+    shift_before_scale,
+    split_variadic,
+)
 from tests.compiler.onnx_models import Model
 
 
@@ -72,3 +77,23 @@ def test_normalisation_of_rows_stays_as_it_is():
     m = Model({"x": (4, 7)})
     model = infer(m.build(m.add("LRN", "x", size=3)))
     assert expand_lrn(model, infer) is model
+
+
+def test_a_shift_behind_a_scale_comes_before_it():
+    m = Model({"x": (2, 3)})
+    scaled = m.add("Mul", m.const(np.float32(0.5)), "x")
+    model = m.build(m.add("Relu", m.add("Add", scaled, m.const(np.float32(-0.2)))))
+    swapped = shift_before_scale(model)
+    assert [n.op_type for n in swapped.graph.node] == ["Add", "Mul", "Relu"]
+    feed = m.feed()
+    for want, have in zip(_run(model, feed), _run(swapped, feed), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6)
+    assert shift_before_scale(swapped) is swapped
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-9])
+def test_a_scale_that_does_not_divide_stays_where_it_is(scale):
+    m = Model({"x": (2, 3)})
+    scaled = m.add("Mul", "x", m.const(np.float32(scale)))
+    model = m.build(m.add("Add", scaled, m.const(np.float32(1.0))))
+    assert shift_before_scale(model) is model

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.passes.canonical import canonicalise
 from maccel_aio.compiler.passes.fold import fold_constants, remove_identities
+from maccel_aio.compiler.passes.forward import fold_forward
 from maccel_aio.compiler.passes.fuse import (
     fold_affine,
     fuse_activations,
@@ -37,6 +38,7 @@ def run_passes(graph: Graph) -> None:
     match_patterns(graph)
     fuse_pads(graph)
     fuse_activations(graph)
+    fold_forward(graph)
     fold_shuffles(graph)
     fuse_residuals(graph)
     drop_dead(graph)
