@@ -17,7 +17,7 @@ typedef struct layer {
   int c, o, k, s, before, after, ends, count;
 } layer;
 
-enum { C = MX_OP_CONV, D = MX_OP_DWCONV, ROUNDS = 9 };
+enum { C = MX_OP_CONV, D = MX_OP_DWCONV, P = MX_OP_POOL /* maxima */, ROUNDS = 9 };
 
 static const layer layers[] = {
     {"lite0", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},
@@ -70,6 +70,8 @@ static const layer layers[] = {
     {"dw", D, 14, 384, 384, 3, 1, 1, 1, 0, 1},
     {"dw", D, 14, 576, 576, 3, 2, 0, 1, 0, 1},
     {"dw", D, 56, 16, 16, 3, 1, 1, 1, 0, 1},
+    {"pool", P, 112, 64, 64, 3, 2, 1, 1, 0, 1},
+    {"pool", P, 56, 192, 192, 3, 2, 0, 1, 0, 1},
     {"gemm", C, -384, 768, 3072, 1, 1, 0, 0, 0, 1},
     {"gemm", C, -384, 4096, 256, 1, 1, 0, 0, 0, 1},
     {"small", C, 14, 16, 64, 1, 1, 0, 0, 0, 1},
@@ -153,6 +155,10 @@ static void setup(vt_case *c, const layer *l) {
   setup_view(c, &c->task.in[0], &c->in[0], l->size, l->c, MACCEL_U8, l->c > 4);
   setup_ends(c, l);
   c->insn.in[0] = 0, c->insn.out[0] = 0;
+  if (l->op == P) {
+    c->insn.i[10] = 0;
+    return;
+  }
   vt_constant(c, 0, MACCEL_S8, (int[]){l->o, l->k, l->k, per}, 4);
   int32_t *bias = (int32_t *)vt_constant(c, 1, MACCEL_S32, &l->o, 1);
   float *scale = (float *)vt_constant(c, 2, MACCEL_F32, &l->o, 1);
@@ -163,7 +169,7 @@ static void setup(vt_case *c, const layer *l) {
 
 static double macs(const layer *l) {
   const double side = output_size(l), pixels = side < 0 ? -side : side * side;
-  return pixels * l->o * l->k * l->k * (l->op == D ? 1 : l->c);
+  return pixels * l->o * l->k * l->k * (l->op == C ? l->c : 1);
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -224,9 +230,12 @@ int main(int argc, char **argv) {
     if (!all[k].kernel) continue;
     qsort(all[k].us, ROUNDS, sizeof(double), compare_doubles);
     const double us = all[k].us[ROUNDS / 2], gops = 2e-3 * macs(l) / us;
-    printf("%-6s %-2s %dx%d s%d %4d->%-4d %4d%-5s %9.1f us x%d %7.1f GOPS %5.1f %%  %s\n", l->net,
-           l->op == D ? "dw" : "", l->k, l->k, l->s, l->c, l->o, l->size, end_names[l->ends], us, l->count,
-           gops, peak > 0 ? 100 * gops / peak : 0, all[k].kernel->name);
+    printf("%-6s %-3s %dx%d s%d %4d->%-4d %4d%-5s %9.1f us x%d %7.1f GOPS %5.1f %%  %s\n", l->net,
+           l->op == D   ? "dw"
+           : l->op == P ? "max"
+                        : "",
+           l->k, l->k, l->s, l->c, l->o, l->size, end_names[l->ends], us, l->count, gops,
+           peak > 0 ? 100 * gops / peak : 0, all[k].kernel->name);
     if (!strcmp(l->net, "lite0")) lite += us * l->count, lite_conv += l->op == C ? us * l->count : 0;
   }
   printf("lite0 sum %.0f us, of it conv %.0f us\n", lite, lite_conv);

@@ -12,8 +12,15 @@ enum { POOL_BLOCK = 64 };
 typedef __m512i pool_bytes;
 MX_INLINE __mmask64 pool_first(int n) { return n >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << n) - 1; }
 /* Only n bytes are read: behind them may lie what another part writes now. */
-MX_INLINE pool_bytes pool_load(const uint8_t *p, int n) { return _mm512_maskz_loadu_epi8(pool_first(n), p); }
-MX_INLINE void pool_store(uint8_t *p, pool_bytes v, int n) { _mm512_mask_storeu_epi8(p, pool_first(n), v); }
+MX_INLINE pool_bytes pool_load(const uint8_t *p, int n) {
+  return n >= 64 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(pool_first(n), p);
+}
+MX_INLINE void pool_store(uint8_t *p, pool_bytes v, int n) {
+  if (n >= 64)
+    _mm512_storeu_si512(p, v);
+  else
+    _mm512_mask_storeu_epi8(p, pool_first(n), v);
+}
 MX_INLINE pool_bytes pool_max(pool_bytes a, pool_bytes b) { return _mm512_max_epu8(a, b); }
 #else
 enum { POOL_BLOCK = 32 };
@@ -51,18 +58,21 @@ MX_INLINE pool_bytes pool_maximum(pool_taps w, int64_t rows, int64_t columns, in
   return best;
 }
 
+MX_INLINE void pool_max_block(pool_taps w, uint8_t *dst, int64_t c0, int n) {
+  pool_bytes best;
+  if (w.rows == 3 && w.columns == 3)
+    best = pool_maximum(w, 3, 3, c0, n);
+  else if (w.rows == 2 && w.columns == 2)
+    best = pool_maximum(w, 2, 2, c0, n);
+  else
+    best = pool_maximum(w, w.rows, w.columns, c0, n);
+  pool_store(dst + c0, best, n);
+}
+
 static void pool_max_pixel(pool_taps w, uint8_t *dst, int64_t channels) {
-  for (int64_t c0 = 0; c0 < channels; c0 += POOL_BLOCK) {
-    const int n = (int)(channels - c0 < POOL_BLOCK ? channels - c0 : POOL_BLOCK);
-    pool_bytes best;
-    if (w.rows == 3 && w.columns == 3)
-      best = pool_maximum(w, 3, 3, c0, n);
-    else if (w.rows == 2 && w.columns == 2)
-      best = pool_maximum(w, 2, 2, c0, n);
-    else
-      best = pool_maximum(w, w.rows, w.columns, c0, n);
-    pool_store(dst + c0, best, n);
-  }
+  int64_t c0 = 0;
+  for (; c0 + POOL_BLOCK <= channels; c0 += POOL_BLOCK) pool_max_block(w, dst, c0, POOL_BLOCK);
+  if (c0 < channels) pool_max_block(w, dst, c0, (int)(channels - c0));
 }
 
 MX_INLINE i16 pool_load_some(int dtype, const uint8_t *p, int n) {
@@ -126,26 +136,40 @@ static int vector_pool_accepts(const mx_task *t) {
          in->i[11] == MX_ACT_NONE;
 }
 
+/* Output pixels [x0, x1) of one row, whose rows of taps are known. */
+static void pool_row(const mx_task *t, pool_taps w, const uint8_t *src, uint8_t *dst, int64_t x0,
+                     int64_t x1) {
+  const mxp_insn *in = t->insn;
+  const mx_view *x = &t->in[0], *o = &t->out[0];
+  const int64_t width = x->dims[2], reach = (int64_t)(in->i[1] - 1) * in->i[9];
+  for (int64_t ox = x0; ox < x1; ox++) {
+    const int64_t left = ox * in->i[3] - in->i[5];
+    int64_t first = 0, last = in->i[1];
+    if (left < 0 || left + reach >= width) mx_valid_taps(left, in->i[1], in->i[9], width, &first, &last);
+    w.columns = last - first;
+    w.first = src + left * x->stride[2] + first * w.column_step;
+    if (in->i[10] == 0)
+      pool_max_pixel(w, dst + ox * o->stride[2], o->dims[3]);
+    else
+      pool_average_pixel(t, w, dst + ox * o->stride[2]);
+  }
+}
+
 static void vector_pool_run(const mx_task *t, int part, int parts) {
   const mxp_insn *in = t->insn;
   const mx_view *x = &t->in[0], *o = &t->out[0];
-  const int64_t total = (int64_t)o->dims[0] * o->dims[1] * o->dims[2], end = mx_share(total, part + 1, parts);
+  const int64_t height = o->dims[1], width = o->dims[2], total = o->dims[0] * height * width,
+                end = mx_share(total, part + 1, parts);
   pool_taps w = {.row_step = x->stride[1] * in->i[8], .column_step = x->stride[2] * in->i[9]};
-  for (int64_t pixel = mx_share(total, part, parts); pixel < end; pixel++) {
-    const int64_t ox = pixel % o->dims[2], line = pixel / o->dims[2];
-    const int64_t oy = line % o->dims[1], b = line / o->dims[1];
-    const int64_t y = oy * in->i[2] - in->i[4], left = ox * in->i[3] - in->i[5];
-    mx_window v;
-    mx_valid_taps(y, in->i[0], in->i[8], x->dims[1], &v.y0, &v.y1);
-    mx_valid_taps(left, in->i[1], in->i[9], x->dims[2], &v.x0, &v.x1);
-    w.rows = v.y1 - v.y0, w.columns = v.x1 - v.x0;
-    w.first = x->data + b * x->stride[0] + y * x->stride[1] + left * x->stride[2] + v.y0 * w.row_step +
-              v.x0 * w.column_step;
-    uint8_t *dst = o->data + b * o->stride[0] + oy * o->stride[1] + ox * o->stride[2];
-    if (in->i[10] == 0)
-      pool_max_pixel(w, dst, o->dims[3]);
-    else
-      pool_average_pixel(t, w, dst);
+  for (int64_t pixel = mx_share(total, part, parts); pixel < end;) {
+    const int64_t line = pixel / width, x0 = pixel % width, b = line / height, oy = line % height;
+    const int64_t y = oy * in->i[2] - in->i[4], x1 = end - pixel < width - x0 ? x0 + end - pixel : width;
+    int64_t first, last;
+    mx_valid_taps(y, in->i[0], in->i[8], x->dims[1], &first, &last);
+    w.rows = last - first;
+    pool_row(t, w, x->data + b * x->stride[0] + y * x->stride[1] + first * w.row_step,
+             o->data + b * o->stride[0] + oy * o->stride[1], x0, x1);
+    pixel += x1 - x0;
   }
 }
 
