@@ -277,6 +277,38 @@ static void measure(bench *b, int level, int round) {
   b->us[level][round] = (now_us() - start) / b->repeat[level];
 }
 
+/* One picture from the host (float planes, byte pixels with tables) and one back (float planes). */
+static void transfers(const char *levels, const char *filter, int height, int width) {
+  static const mx_transfer_kernels *const kernels[LEVELS] = {&mx_transfer_scalar, &mx_transfer_avx2,
+                                                             &mx_transfer_avx512vnni};
+  static const char *const names[3] = {"upload f32 planes", "upload u8 pixels table", "download f32 pixels"};
+  vt_case c;
+  vt_begin(&c, MX_OP_MAP);
+  image(&c, &c.task.in[0], &c.in[0], MACCEL_U8, 1, height, width, 3);
+  image(&c, &c.task.in[1], &c.in[1], MACCEL_F32, 1, 3, height, width);
+  c.task.in[0].scale = 0.02f;
+  uint8_t *tables = (uint8_t *)vt_constant(&c, 0, MACCEL_U8, (int[]){3, 256}, 2);
+  for (int what = 0; what < 3; what++) {
+    mx_transfer t = {.device = c.task.in[0]};
+    t.host.data = what == 1 ? c.in[0].memory + VT_SLACK : c.task.in[1].data;
+    t.host.dtype = what == 1 ? MACCEL_U8 : MACCEL_F32, t.table = what == 1 ? tables : NULL;
+    const int64_t e = what == 1 ? 1 : 4, plane = what == 0 ? 4 * (int64_t)height * width : e;
+    t.host.stride[3] = plane, t.host.stride[2] = what == 0 ? 4 : 3 * e;
+    t.host.stride[1] = t.host.stride[2] * width, t.host.stride[0] = 0;
+    for (const char *l = levels; *l && strstr(names[what], filter); l++) {
+      double best = 1e30;
+      for (int k = 0; k < 60; k++) {
+        const double start = now_us();
+        (what == 2 ? kernels[*l - '0']->download : kernels[*l - '0']->upload)(&t);
+        const double us = now_us() - start;
+        best = us < best ? us : best;
+      }
+      printf("%-24s %dx%d level %c %10.1f us (fastest)\n", names[what], height, width, *l, best);
+    }
+  }
+  vt_end(&c);
+}
+
 static int compare_doubles(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -304,6 +336,7 @@ int main(int argc, char **argv) {
   CPU_SET(argc > 3 ? atoi(argv[3]) : 0, &cpus);
   sched_setaffinity(0, sizeof cpus, &cpus);
   add_elementwise(), add_maps(), add_rows(), add_products();
+  transfers(levels, filter, 224, 224), transfers(levels, filter, 480, 640);
   void *scratch = aligned_alloc(64, 1 << 24);
   for (int round = -1; round < ROUNDS; round++)
     for (int k = 0; k < count; k++)

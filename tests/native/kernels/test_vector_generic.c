@@ -71,6 +71,23 @@ static void random_map(vt_case *c) {
   finish_slots(c);
 }
 
+/* A copy whose dimensions are in another order on one side, or a table over long rows. */
+static void random_order(vt_case *c) {
+  static const int orders[][4] = {{0, 3, 1, 2}, {0, 2, 3, 1}, {0, 1, 3, 2}, {0, 2, 1, 3}, {0, 3, 2, 1}};
+  const int *order = orders[vt_range(0, 4)], table = vt_chance(20);
+  const int dims[4] = {vt_range(1, 2), vt_range(1, 40), vt_chance(40) ? vt_range(2, 4) : vt_range(1, 40),
+                       vt_chance(30) ? vt_range(2, 4) : vt_range(1, 70)};
+  const int type = table ? MACCEL_U8 : any_type();
+  add_input(c, 0, type, dims);
+  const mx_view from = c->task.in[0];
+  for (int d = 0; d < 4 && !table; d++)
+    c->task.in[0].dims[d] = from.dims[order[d]], c->task.in[0].stride[d] = from.stride[order[d]];
+  const int32_t *to = c->task.in[0].dims;
+  add_output(c, type, (int[]){to[0], to[1], to[2], to[3]});
+  c->task.out[0].zero = from.zero;
+  if (table) vt_constant(c, 3, MACCEL_U8, (int[]){256}, 1);
+}
+
 static void random_pool(vt_case *c) {
   int in[4], out[4];
   int32_t *i = c->insn.i;
@@ -159,10 +176,11 @@ static void random_matmul(vt_case *c) {
 static const struct {
   int op;
   void (*make)(vt_case *c);
-} makers[] = {
-    {MX_OP_ELTWISE, random_eltwise}, {MX_OP_ELTWISE, random_addition}, {MX_OP_MAP, random_map},
-    {MX_OP_POOL, random_pool},       {MX_OP_SOFTMAX, random_rows},     {MX_OP_LAYERNORM, random_rows},
-    {MX_OP_REDUCE, random_reduce},   {MX_OP_RESIZE, random_resize},    {MX_OP_MATMUL, random_matmul}};
+} makers[] = {{MX_OP_ELTWISE, random_eltwise}, {MX_OP_ELTWISE, random_addition},
+              {MX_OP_MAP, random_map},         {MX_OP_MAP, random_order},
+              {MX_OP_POOL, random_pool},       {MX_OP_SOFTMAX, random_rows},
+              {MX_OP_LAYERNORM, random_rows},  {MX_OP_REDUCE, random_reduce},
+              {MX_OP_RESIZE, random_resize},   {MX_OP_MATMUL, random_matmul}};
 
 static int check_level(const mx_kernel *const *kernels, vt_case *c, int parts, int *ran) {
   const mx_kernel *reference = mx_kernels_scalar(c->insn.op)[0];

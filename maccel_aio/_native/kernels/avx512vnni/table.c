@@ -3,8 +3,9 @@
 #include "table.h"
 #include "../generic/generic.h"
 #include "../vector/eltwise.h"
-#include "../vector/pool.h"
+#include "../vector/map.h"
 #include "../vector/matmul.h"
+#include "../vector/pool.h"
 #include "../vector/resize.h"
 #include "../vector/rows.h"
 #include "../vector/transfer.h"
@@ -17,6 +18,7 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const convf[] = {&mx_convf_avx512vnni, &mx_generic_convf, NULL};
   static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
   static const mx_kernel *const pool[] = {&mx_vector_pool, &mx_generic_pool, NULL};
+  static const mx_kernel *const map[] = {&mx_vector_flip, &mx_vector_lookup, &mx_generic_map, NULL};
   static const mx_kernel *const matmul[] = {&mx_vector_matmul, &mx_generic_matmul, NULL};
   static const mx_kernel *const softmax[] = {&mx_vector_softmax, NULL};
   static const mx_kernel *const layernorm[] = {&mx_vector_layernorm, NULL};
@@ -29,6 +31,7 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
     case MX_OP_CONVF: return convf;
     case MX_OP_ELTWISE: return eltwise;
     case MX_OP_POOL: return pool;
+    case MX_OP_MAP: return map;
     case MX_OP_MATMUL: return matmul;
     case MX_OP_SOFTMAX: return softmax;
     case MX_OP_LAYERNORM: return layernorm;

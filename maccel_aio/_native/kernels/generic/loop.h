@@ -136,14 +136,19 @@ static inline mx_cursor mx_cursor_at(const mx_loop *l, int64_t strip) {
   return c;
 }
 
+/* Moves on by steps from where it is: strips may be short, and finding the place anew costs more than they do. */
 static inline void mx_cursor_next(const mx_loop *l, mx_cursor *c) {
   int d = l->rank - 1;
+  const int last = d;
   c->index[d] += MX_STRIP;
+  for (int k = 0; k < l->operands; ++k) c->off[k] += MX_STRIP * l->stride[k][d];
   while (d > 0 && c->index[d] >= l->dims[d]) {
+    for (int k = 0; k < l->operands; ++k) c->off[k] += l->stride[k][d - 1] - c->index[d] * l->stride[k][d];
     c->index[d] = 0;
     c->index[--d] += 1;
   }
-  mx_cursor_refresh(l, c);
+  const int64_t left = l->dims[last] - c->index[last];
+  c->n = (int)(left < MX_STRIP ? left : MX_STRIP);
 }
 
 #endif

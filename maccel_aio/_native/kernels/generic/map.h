@@ -12,6 +12,7 @@ static inline int mx_map_is_copy(const mx_task *t) {
 
 static inline void mx_copy_strip(uint8_t *dst, int64_t ds, const uint8_t *src, int64_t ss, int n, int bytes) {
   if (ds == bytes && ss == bytes) {
+    MX_STRIP_TRY(strip_copy(dst, src, (int64_t)n * bytes));
     memmove(dst, src, (size_t)n * (size_t)bytes);
     return;
   }

@@ -6,6 +6,19 @@
 #include "act.h"
 #include "maccel.h"
 
+/* ---- copies: apart, or onto themselves */
+
+/* Short runs, without a call: the last vector may repeat some of the one before. */
+static inline int strip_copy(uint8_t *dst, const uint8_t *src, int64_t bytes) {
+  if (bytes < 32 || bytes > 512) return 0;
+  const __m256i last = _mm256_loadu_si256((const __m256i *)(const void *)(src + bytes - 32));
+  for (int64_t i = 0; i + 32 <= bytes; i += 32)
+    _mm256_storeu_si256((__m256i *)(void *)(dst + i),
+                        _mm256_loadu_si256((const __m256i *)(const void *)(src + i)));
+  _mm256_storeu_si256((__m256i *)(void *)(dst + bytes - 32), last);
+  return 1;
+}
+
 /* ---- act() */
 
 #define STRIP_ACT(ACT)                                                                        \
@@ -105,13 +118,16 @@ MX_INLINE __m128i strip_bytes(i16 q, int lo, int hi) {
 
 #ifdef __AVX512F__
 /* 64 bytes: saturation to 16, then 8 bits cannot change what the limits of the type let through. */
-MX_INLINE int strip_put_64(uint8_t *dst, const float *v, int n, int is_signed, i16 zero, int lo, int hi) {
+MX_INLINE int strip_put_64(uint8_t *dst, const float *v, int n, int is_signed, f16 m, i16 zero, int lo,
+                           int hi) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i least = _mm512_set1_epi8((char)lo), most = _mm512_set1_epi8((char)hi);
   int i = 0;
   for (; i + 64 <= n; i += 64) {
-    const i16 a = strip_rounded(f16_load(v + i), zero), b = strip_rounded(f16_load(v + i + 16), zero);
-    const i16 c = strip_rounded(f16_load(v + i + 32), zero), d = strip_rounded(f16_load(v + i + 48), zero);
+    const i16 a = strip_rounded(f16_mul(f16_load(v + i), m), zero),
+              b = strip_rounded(f16_mul(f16_load(v + i + 16), m), zero);
+    const i16 c = strip_rounded(f16_mul(f16_load(v + i + 32), m), zero),
+              d = strip_rounded(f16_mul(f16_load(v + i + 48), m), zero);
     const __m512i ab = _mm512_packs_epi32(a, b), cd = _mm512_packs_epi32(c, d);
     __m512i q = is_signed ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
     q = is_signed ? _mm512_min_epi8(_mm512_max_epi8(q, least), most)
@@ -121,20 +137,28 @@ MX_INLINE int strip_put_64(uint8_t *dst, const float *v, int n, int is_signed, i
   return i;
 }
 #else
-MX_INLINE int strip_put_64(uint8_t *dst, const float *v, int n, int is_signed, i16 zero, int lo, int hi) {
-  (void)dst, (void)v, (void)n, (void)is_signed, (void)zero, (void)lo, (void)hi;
+MX_INLINE int strip_put_64(uint8_t *dst, const float *v, int n, int is_signed, f16 m, i16 zero, int lo,
+                           int hi) {
+  (void)dst, (void)v, (void)n, (void)is_signed, (void)m, (void)zero, (void)lo, (void)hi;
   return 0;
 }
 #endif
 
+/* Of v * factor: the multiplication by 1 changes nothing. */
+static inline void strip_quantise(uint8_t *dst, const float *v, int n, int is_signed, float factor,
+                                  int32_t zero, int lo, int hi) {
+  const i16 z = i16_all(zero);
+  const f16 m = f16_all(factor);
+  int i = is_signed ? strip_put_64(dst, v, n, 1, m, z, lo, hi) : strip_put_64(dst, v, n, 0, m, z, lo, hi);
+  for (; i + 16 <= n; i += 16) i16_store_u8(dst + i, strip_rounded(f16_mul(f16_load(v + i), m), z), lo, hi);
+  if (i == n) return;
+  const f16 last = f16_mul(f16_load_first(v + i, f16_first(n - i)), m);
+  bytes_store_first(dst + i, strip_bytes(strip_rounded(last, z), lo, hi), n - i);
+}
+
 static inline void strip_put_8(uint8_t *dst, const float *v, int n, int is_signed, int32_t zero, int lo,
                                int hi) {
-  const i16 z = i16_all(zero);
-  int i = is_signed ? strip_put_64(dst, v, n, 1, z, lo, hi) : strip_put_64(dst, v, n, 0, z, lo, hi);
-  for (; i + 16 <= n; i += 16) i16_store_u8(dst + i, strip_rounded(f16_load(v + i), z), lo, hi);
-  if (i == n) return;
-  const f16 last = f16_load_first(v + i, f16_first(n - i));
-  bytes_store_first(dst + i, strip_bytes(strip_rounded(last, z), lo, hi), n - i);
+  strip_quantise(dst, v, n, is_signed, 1.0f, zero, lo, hi);
 }
 
 static inline void strip_put_16(uint8_t *dst, const float *v, int n, int32_t zero, int lo, int hi) {

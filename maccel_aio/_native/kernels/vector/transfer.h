@@ -6,6 +6,8 @@
 #define MX_VECTOR_TRANSFER_H
 
 #include "../generic/transfer.h"
+#include "interleave.h"
+#include "table.h"
 
 enum { PLANES_MAX = 4, PLANE_STRIP = 256 };
 
@@ -20,21 +22,18 @@ static int is_planar(const mx_transfer *t) {
 
 /* n values of one plane -> their bytes */
 static void planar_row(const mx_transfer *t, int c, const uint8_t *from, uint8_t *to, int n) {
-  if (t->host.dtype == MACCEL_U8) {
-    const uint8_t *table = t->table + 256 * c;
-    for (int x = 0; x < n; x++) to[x] = table[from[x]];
-    return;
-  }
-  float v[PLANE_STRIP];
-  memcpy(v, from, (size_t)n * sizeof(float));
-  mx_strip_scale(v, n, 1.0f / t->device.scale);
-  mx_store_u8(to, 1, v, n, t->device.zero, 0, 255);
+  if (t->host.dtype == MACCEL_U8)
+    table_bytes(t->table + 256 * c, from, to, n);
+  else
+    strip_quantise(to, (const float *)(const void *)from, n, 0, 1.0f / t->device.scale, t->device.zero, 0,
+                   255);
 }
 
 static void planar_interleave(uint8_t *to, int64_t px, uint8_t rows[PLANES_MAX][PLANE_STRIP], int channels,
                               int n) {
-  if (channels == 3) {
-    for (int x = 0; x < n; x++, to += px) to[0] = rows[0][x], to[1] = rows[1][x], to[2] = rows[2][x];
+  const uint8_t *const at[PLANES_MAX] = {rows[0], rows[1], rows[2], rows[3]};
+  if (px == channels) {
+    interleave(at, channels, to, n);
     return;
   }
   for (int x = 0; x < n; x++, to += px)
@@ -62,10 +61,28 @@ static void planar_upload(const mx_transfer *t) {
       }
 }
 
+/* Camera frames: pixels of three adjacent bytes on both sides, each channel with a table. */
+static int frame_upload(const mx_transfer *t) {
+#ifdef __AVX512F__
+  const mx_view *d = &t->device;
+  static const int32_t straight[3] = {0, 1, 2};
+  if (t->table == NULL || t->host.dtype != MACCEL_U8 || !mx_upload_is_rgb(t) || !table_is_wide()) return 0;
+  for (int64_t b = 0; b < d->dims[0]; b++)
+    for (int64_t y = 0; y < d->dims[1]; y++)
+      table_wide_rgb(t->table, t->order ? t->order : straight,
+                     (const uint8_t *)t->host.data + b * t->host.stride[0] + y * t->host.stride[1],
+                     d->data + b * d->stride[0] + y * d->stride[1], d->dims[2]);
+  return 1;
+#else
+  (void)t;
+  return 0;
+#endif
+}
+
 static void vector_upload(const mx_transfer *t) {
   if (is_planar(t))
     planar_upload(t);
-  else
+  else if (!frame_upload(t))
     mx_generic_transfer.upload(t);
 }
 
