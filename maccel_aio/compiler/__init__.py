@@ -77,6 +77,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     simplify: bool = True,
     quantize: QuantizeOptions | None = None,
     measure: int = 4,
+    l2_bytes: int = 0,
 ) -> CompileReport:
     """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
 
@@ -96,6 +97,9 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         quantize: how to quantise; the defaults are the measured ones.
         measure: with how many calibration samples the compiled layers are compared with the float
             model, by running them on the software NPU; 0 leaves these figures out.
+        l2_bytes: second level cache of a core of the target, to run chains of layers whose images
+            are many times as large band by band: a smaller arena, and on one core a little faster,
+            but slower where cores share an inference. The results are the same. 0: no bands.
 
     Returns:
         What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
@@ -119,7 +123,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     with clock.step("measure"):
         found = _measured(graph, segments, numbers, precision, measure)
     with clock.step("lower"):
-        built = _build(graph, segments, numbers, precision, found)
+        built = _build(graph, segments, numbers, precision, found, l2_bytes)
         written = container.write(out, built.data)
     return _report(graph, built, numbers, str(written), clock, found)
 
@@ -215,6 +219,7 @@ def _build(
     numbers: NumericResult,
     precision: Precision,
     measured: Measurement | None = None,
+    l2_bytes: int = 0,
 ) -> _Built:
     """Return the file; without a measurement, one for measuring, with tensors in ONNX order."""
     decibel = {} if measured is None else measured.tensors
@@ -225,7 +230,7 @@ def _build(
         for name, how in numbers.preprocess.items()
         if graph.tensors[name].storage.dtype == "u8"
     }
-    lowered = [_lower(graph, segment, layers, tables) for segment in segments]
+    lowered = [_lower(graph, segment, layers, tables, l2_bytes) for segment in segments]
     pairs = [(_current(graph, s), done) for s, done in zip(segments, lowered, strict=True)]
     rows = [
         replace(row, sqnr_device_db=decibel.get(node.output))
@@ -264,13 +269,15 @@ def _lower(
     segment: Segment,
     layers: Mapping[int, int],
     tables: Mapping[str, np.ndarray[Any, Any]],
+    l2_bytes: int,
 ) -> Lowered | None:
     if not segment.on_npu:
         return None
     current = _current(graph, segment)
     return lower_bundle(
-        graph, current.nodes, current.inputs, current.outputs, layers=layers, tables=tables
-    )
+        graph, current.nodes, current.inputs, current.outputs, layers=layers, tables=tables,
+        l2_bytes=l2_bytes,
+    )  # fmt: skip
 
 
 def _place(

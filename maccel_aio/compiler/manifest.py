@@ -173,6 +173,7 @@ def layer_rows(graph: Graph, placed: Sequence[tuple[Segment, Lowered | None]]) -
                     macs=macs(graph, node) if segment.on_npu else 0,
                     weight_bytes=weights.get(index, 0),
                     output_shape=graph.tensors[node.output].shape or (),
+                    bands=1 if lowered is None else lowered.emitter.bands.get(index, 1),
                 )
             )
     return rows

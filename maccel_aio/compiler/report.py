@@ -47,6 +47,7 @@ class LayerReport:
         output_shape: ONNX shape of the output.
         sqnr_device_db: its output against the float model's, with all layers before it quantised
             too, from running the compiled program on the software NPU. None: not measured.
+        bands: of rows in which it runs; 1 for whole layers.
     """
 
     index: int
@@ -59,6 +60,7 @@ class LayerReport:
     weight_bytes: int = 0
     output_shape: tuple[int, ...] = ()
     sqnr_device_db: float | None = None
+    bands: int = 1
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def table_rows(layers: tuple[LayerReport, ...]) -> list[tuple[str, ...]]:
                 layer.name,
                 layer.op,
                 where,
-                layer.precision,
+                layer.precision if layer.bands == 1 else f"{layer.precision} x{layer.bands}",
                 f"{layer.macs / 1e6:.2f}",
                 str(layer.weight_bytes),
                 _decibel(layer.sqnr_device_db),

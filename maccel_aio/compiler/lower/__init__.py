@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.layout import channels_last
 from maccel_aio.compiler.lower import conv, image, moves, pointwise, rows
+from maccel_aio.compiler.lower.bands import cut_into_bands
 from maccel_aio.compiler.lower.context import Context
 from maccel_aio.compiler.planner import plan
 from maccel_aio.compiler.view import View
@@ -79,6 +80,7 @@ def lower_bundle(
     *,
     layers: Mapping[int, int],
     tables: Mapping[str, Array] | None = None,
+    l2_bytes: int = 0,
 ) -> Lowered:
     """Return the instructions of some nodes of `graph`.
 
@@ -89,6 +91,7 @@ def lower_bundle(
         outputs: tensors that are wanted outside.
         layers: ``id(node)`` -> row of the layer table.
         tables: u8 [C][256] look-up tables of inputs that take raw pixels.
+        l2_bytes: chains whose images are larger than this run band by band; 0 for no bands.
     """
     ctx = Context(graph, nodes, inputs, outputs)
     _place_concatenations(ctx)
@@ -100,6 +103,7 @@ def lower_bundle(
         _RULES[node.op](ctx, node)
     perms_out = tuple(_lower_output(ctx, name) for name in outputs)
     ctx.emitter.merge_in_place()
+    cut_into_bands(ctx.emitter, l2_bytes)
     arena = plan(ctx.emitter.buffers)
     return Lowered(ctx.emitter, arena, perms_in, perms_out)
 

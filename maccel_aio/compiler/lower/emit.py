@@ -70,6 +70,8 @@ class Emitter:
         self.inputs: list[ProgramInput] = []
         self.outputs: list[View] = []
         self.layer = 0
+        #: Layers that run band by band, and in how many bands.
+        self.bands: dict[int, int] = {}
         self._numbers: dict[tuple[str, tuple[int, ...], bytes], int] = {}
 
     def buffer(self, size: int) -> Buffer:
@@ -130,6 +132,20 @@ class Emitter:
                     if source is not None:
                         _merge(insn.outputs[0].buffer.root, source.buffer.root)
                     break
+
+    def replace(self, instructions: Sequence[Instruction]) -> None:
+        """Let the program be these instructions; lifetimes follow from them, merges stay."""
+        for buffer in self.buffers:
+            buffer.first, buffer.last = FOREVER, -1
+        for given in self.inputs:
+            given.view.buffer.root.use(-1)
+        for out in self.outputs:
+            out.buffer.root.use(FOREVER)
+        self.instructions = list(instructions)
+        for step, insn in enumerate(self.instructions):
+            for view in (*insn.inputs, *insn.outputs):
+                if view is not None:
+                    view.buffer.root.use(step)
 
     @staticmethod
     def _may_merge(insn: Instruction, slot: int, step: int) -> bool:
