@@ -78,11 +78,18 @@ static const layer layers[] = {
     {"small", C, 14, 32, 192, 1, 1, 0, 0, 0, 1},
     {"small", C, 14, 96, 64, 1, 1, 0, 0, 0, 1},
     {"small", C, 14, 32, 16, 1, 1, 0, 0, 0, 1},
+    {"32g", C, 56, 128, 128, 3, 1, 1, 1, 0, 1},
+    {"32g", C, 28, 256, 256, 3, 1, 1, 1, 0, 1},
+    {"4g", C, 28, 272, 136, 1, 1, 0, 0, 0, 3},
+    {"4g", C, 14, 272, 544, 1, 1, 0, 0, 0, 7},
     {"stem", C, 224, 3, 32, 3, 2, 0, 1, 0, 1},
     {"stem", C, 224, 3, 64, 3, 1, 1, 1, 0, 1},
     {"stem", C, 224, 3, 64, 7, 2, 3, 3, 0, 1},
     {"stem", C, 224, 3, 24, 3, 2, 1, 1, 0, 1},
 };
+
+/* "32g" has 32 groups. */
+static int groups_of(const layer *l) { return atoi(l->net) > 0 ? atoi(l->net) : 1; }
 
 static double now_us(void) {
   struct timespec t;
@@ -147,10 +154,11 @@ static void setup_ends(vt_case *c, const layer *l) {
 }
 
 static void setup(vt_case *c, const layer *l) {
-  const int per = l->op == D ? 1 : l->c;
+  const int per = l->op == D ? 1 : l->c / groups_of(l);
   vt_begin(c, l->op);
   memcpy(c->insn.i, (int32_t[]){l->k, l->k, l->s, l->s, l->before, l->before, l->after, l->after, 1, 1, 1},
          11 * sizeof(int32_t));
+  if (l->op == C) c->insn.i[10] = groups_of(l);
   c->insn.f[3] = 1.0f;
   setup_view(c, &c->task.in[0], &c->in[0], l->size, l->c, MACCEL_U8, l->c > 4);
   setup_ends(c, l);
@@ -169,7 +177,7 @@ static void setup(vt_case *c, const layer *l) {
 
 static double macs(const layer *l) {
   const double side = output_size(l), pixels = side < 0 ? -side : side * side;
-  return pixels * l->o * l->k * l->k * (l->op == C ? l->c : 1);
+  return pixels * l->o * l->k * l->k * (l->op == C ? l->c / groups_of(l) : 1);
 }
 
 static int compare_doubles(const void *a, const void *b) {

@@ -5,6 +5,7 @@
 #include "kernels.h"
 
 extern const mx_kernel mx_gemv_u8s8_avx512vnni;
+extern const mx_kernel mx_conv_groups_avx512vnni;
 extern const mx_kernel mx_conv_stem_avx512vnni;
 extern const mx_kernel mx_conv_u8s8_avx512vnni;
 extern const mx_kernel mx_dwconv_avx512vnni;
