@@ -108,3 +108,14 @@ int mx_worker_limit(void) {
 const char *maccel_isa_active(void) { return mx_isa_name(mx_isa_active()); }
 const char *maccel_isa_detected(void) { return mx_isa_name(mx_isa_detected()); }
 int maccel_cpu_count(void) { return mx_cpu_count(); }
+
+int mx_cpu_here(void) { return sched_getcpu(); }
+
+void mx_cpu_leave(int cpu) {
+  cpu_set_t allowed, others;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  others = allowed;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  (void)sched_setaffinity(0, sizeof allowed, &allowed); /* it was allowed a moment ago */
+}

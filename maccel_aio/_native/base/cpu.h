@@ -11,6 +11,9 @@ mx_isa mx_isa_active(void); /* detected, lowered by MACCEL_ISA (never raised), r
 int mx_isa_check(mx_isa *out);
 const char *mx_isa_name(mx_isa isa);
 int mx_cpu_count(void); /* CPUs in the affinity mask */
+int mx_cpu_here(void); /* the CPU that runs this thread now, or -1 */
+/* Moves this thread to another CPU of its affinity mask, if it has one; later the system may move it anywhere again. */
+void mx_cpu_leave(int cpu);
 int mx_worker_limit(void); /* CPUs, lowered by MACCEL_THREADS: most cores that may run at one time */
 
 #endif

@@ -1,6 +1,7 @@
 /* core.c - what a core does with a request: upload, run, download, item by item. */
 #include <string.h>
 
+#include "cpu.h"
 #include "crew.h"
 #include "status.h"
 
@@ -54,6 +55,8 @@ void mx_core_team_part(mx_request *r, int part) {
   mx_job *job = &r->job;
   maccel_io io[MX_MAX_REQUEST_IO];
   const int transfer = !(r->flags & MACCEL_SQE_COMPUTE_ONLY);
+  /* A thread that is woken up often starts on the CPU of its waker, and takes milliseconds to be moved. */
+  if (part > 0 && mx_cpu_here() == job->cpu) mx_cpu_leave(job->cpu);
   for (uint32_t item = 0; item < r->batch; item++) {
     if (transfer) {
       if (item > 0) mx_barrier_wait(&job->barrier);

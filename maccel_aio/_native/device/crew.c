@@ -146,7 +146,9 @@ static int helpers_for(const mx_crew *crew, const mx_request *r) {
   switch (r->model->options.core_mode) {
     case MACCEL_MODE_SINGLE: return 1;
     case MACCEL_MODE_MULTI: return (int)(r->batch < MX_MAX_CORES ? r->batch : MX_MAX_CORES);
-    default: return mx_plan_max_parts(crew, r->model);
+    default:
+      if (r->batch == 1 && !mx_choice_expects_team(&r->model->choice)) return 1;
+      return mx_plan_max_parts(crew, r->model);
   }
 }
 

@@ -1,8 +1,10 @@
 /* plan.c - which thread does what next, and how many take part. Everything under the lock of the crew. */
+#include "cpu.h"
 #include "crew.h"
 
-/* Below this many multiply-accumulates one core is done before a sleeping partner has come. */
-#define TEAM_MIN_MACS 8000000u
+/* Below this many multiply-accumulates, some ten microseconds, no team was ever seen to pay: auto mode does not try.
+ * Above it the times of the model itself decide (choice.h). */
+#define TEAM_MIN_MACS 1000000u
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 
@@ -178,23 +180,28 @@ static void form_team(mx_crew *crew, mx_duty *duty, int parts) {
   job->parts = parts;
   job->joined = 1;
   job->context = duty->context;
+  job->cpu = mx_cpu_here();
   mx_barrier_init(&job->barrier, parts, crew->may_spin);
   job->team = (mx_team){.parts = parts, .wait = mx_barrier_wait, .self = &job->barrier};
   crew->forming = duty->request;
 }
+
+/* Results are the same to the bit, so a mode that names a team is free to do without one that does not pay: partners
+ * that other programs keep off their CPUs make it slower than one core. Several items always share the cores. */
+static int wants_team(const mx_request *r) { return r->batch > 1 || mx_choice_team(&r->model->choice); }
 
 static void expand_auto(mx_crew *crew, mx_duty *duty) {
   mx_request *r = duty->request;
   int parts = mx_plan_max_parts(crew, r->model);
   if (r->batch > 1 && crew->queued == 0)
     share_items(crew, r, ~0u);
-  else if (parts > 1 && crew->queued == 0 && crew->busy == 1 && mx_choice_team(&r->model->choice))
+  else if (parts > 1 && crew->queued == 0 && crew->busy == 1 && wants_team(r))
     form_team(crew, duty, parts);
 }
 
 void mx_plan_learn(mx_crew *crew, const mx_duty *duty, uint64_t ns) {
   const mx_request *r = duty->request;
-  if (r->model->options.core_mode != MACCEL_MODE_AUTO || r->batch > 1) return;
+  if (r->batch > 1 || mx_plan_max_parts(crew, r->model) < 2) return;
   pthread_mutex_lock(&crew->lock);
   mx_choice_learn(&r->model->choice, r->job.kind == MX_JOB_TEAM, ns);
   pthread_mutex_unlock(&crew->lock);
@@ -210,7 +217,7 @@ void mx_plan_expand(mx_crew *crew, mx_duty *duty) {
     expand_auto(crew, duty);
   else if (mode == MACCEL_MODE_MULTI && r->batch > 1)
     share_items(crew, r, cluster_of(duty->core));
-  else if (mode != MACCEL_MODE_MULTI && parts > 1)
+  else if (mode != MACCEL_MODE_MULTI && parts > 1 && wants_team(r))
     form_team(crew, duty, parts);
   pthread_mutex_unlock(&crew->lock);
 }

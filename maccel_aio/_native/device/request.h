@@ -39,6 +39,7 @@ typedef struct mx_job {
   mx_request *next;     /* SHARED: list of the crew */
   int parts, joined;    /* TEAM */
   mx_context *context;  /* TEAM */
+  int cpu;              /* TEAM: where the leader runs */
   mx_atomic64 uploads, downloads; /* TEAM: shares of transfers that someone has taken, over all items */
   mx_team team;
   mx_barrier barrier;

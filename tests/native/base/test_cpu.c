@@ -86,6 +86,17 @@ static void the_count_follows_the_affinity(void) {
   CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
 }
 
+static void a_thread_can_leave_its_cpu_and_keeps_its_mask(void) {
+  cpu_set_t before, after;
+  CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+  for (int cpu = -1; cpu < 3; cpu++) mx_cpu_leave(cpu);
+  mx_cpu_leave(mx_cpu_here());
+  mx_cpu_leave(1 << 20);
+  CHECK(sched_getaffinity(0, sizeof after, &after) == 0);
+  CHECK(CPU_EQUAL(&before, &after));
+  CHECK(CPU_ISSET(mx_cpu_here(), &before));
+}
+
 int main(void) {
   unsetenv("MACCEL_ISA");
   unsetenv("MACCEL_THREADS");
@@ -95,5 +106,6 @@ int main(void) {
   an_unknown_level_is_refused_with_the_allowed_ones();
   the_worker_limit_follows_the_variable_downwards();
   the_count_follows_the_affinity();
+  a_thread_can_leave_its_cpu_and_keeps_its_mask();
   return 0;
 }
