@@ -10,6 +10,7 @@ static void settle(mx_choice *c) {
 static int try_it(mx_choice *c, int team) {
   c->trying = team;
   c->tries = MX_CHOICE_TRIES - 1;
+  c->spent_ns = 0;
   c->turn = 0;
   return team;
 }
@@ -36,4 +37,7 @@ void mx_choice_learn(mx_choice *c, int team, uint64_t ns) {
   uint64_t *known = team ? &c->team_ns : &c->solo_ns;
   if (ns == 0) ns = 1;
   *known = *known == 0 || ns < *known ? ns : *known + (ns - *known + 7) / 8;
+  if (c->tries == 0 || team != c->trying) return;
+  c->spent_ns += ns;
+  if (c->spent_ns >= MX_CHOICE_TRY_NS && c->tries <= MX_CHOICE_TRIES - 2) c->tries = 0;
 }

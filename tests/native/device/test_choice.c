@@ -61,6 +61,16 @@ static void one_slow_inference_changes_nothing(void) {
   CHECK_INT(mx_choice_team(&choice), 1);
 }
 
+static void long_inferences_are_tried_twice(void) {
+  const uint64_t solo = 2 * (uint64_t)MX_CHOICE_TRY_NS, team = MX_CHOICE_TRY_NS;
+  mx_choice choice = {0};
+  CHECK_INT(run(&choice, 2, solo, team), 2);
+  CHECK_INT(run(&choice, 2, solo, team), 0);
+  CHECK_INT(run(&choice, MX_CHOICE_PAUSE, solo, team), MX_CHOICE_PAUSE);
+  CHECK_INT(run(&choice, 2, solo, team), 0);
+  CHECK_INT(run(&choice, MX_CHOICE_PAUSE, solo, team), MX_CHOICE_PAUSE);
+}
+
 static void zero_time_counts_as_known(void) {
   mx_choice choice = {0};
   mx_choice_learn(&choice, 1, 0);
@@ -75,6 +85,7 @@ int main(void) {
   keeps_what_is_faster_and_doubts_it_ever_more_rarely();
   follows_a_change_of_load();
   one_slow_inference_changes_nothing();
+  long_inferences_are_tried_twice();
   zero_time_counts_as_known();
   return 0;
 }
