@@ -104,6 +104,25 @@ def tsan(session: nox.Session) -> None:
 
 
 @nox.session
+def neon(session: nox.Session) -> None:
+    """C tests of the kernels for 64-bit Arm, cross-compiled and run in an emulator."""
+    for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64"):
+        if shutil.which(tool) is None:
+            session.skip(f"{tool} is not installed")
+    session.install(*BUILD_TOOLS)
+    build = build_folder(session, "neon")
+    reuse = ("--reconfigure",) if Path(build, "build.ninja").exists() else ()
+    cross = ("--cross-file", str(ROOT / "tests/native/aarch64.ini"))
+    session.run("meson", "setup", build, str(ROOT), "-Dnative_tests=true", *cross, *reuse)
+    programs = ("test_vector_conv", "test_select")
+    session.run("meson", "compile", "-C", build, *programs)
+    for cpu in ("max", "neoverse-n1", "cortex-a57"):
+        for program in programs:
+            path = f"{build}/tests/native/kernels/{program}"
+            session.run("qemu-aarch64", "-cpu", cpu, path, external=True)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style of Python and C, and the floors of the Python package."""
     session.install("ruff>=0.12", "import-linter>=2.3", "clang-format>=18,<24")

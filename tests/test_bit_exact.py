@@ -16,7 +16,7 @@ from tests import networks
 
 WORKER = "tests.bit_exact_worker"
 ROOT = Path(__file__).resolve().parent.parent
-LEVELS = ("scalar", "avx2", "avx512vnni")
+LEVELS = ("scalar", "avx2", "avxvnni", "avx512vnni")
 SAMPLES = 32
 
 pytestmark = pytest.mark.timeout(300)

@@ -159,7 +159,7 @@ def static_macros(source: str) -> set[str]:
     return found | users
 
 
-@pytest.mark.parametrize("isa", ["avx2", "avx512vnni"])
+@pytest.mark.parametrize("isa", ["avx2", "avxvnni", "avx512vnni", "neon"])
 def test_external_names_of_an_instruction_set_carry_its_name(isa: str) -> None:
     """The linker could keep the copy of a shared name that was compiled with these flags."""
     local = r"static|MX_INLINE|typedef|#|extern|struct|enum|\s|/|\*|\}|_Static"

@@ -19,7 +19,15 @@ def test_devices_by_name_as_json(capsys):
     found = json.loads(capsys.readouterr().out)
     assert [device["name"] for device in found["devices"]] == ["null:0", "soft:1"]
     assert all(device["workers"] >= 1 for device in found["devices"])
-    assert found["isa"] in ("scalar", "avx2", "avx512vnni", "neon")
+    assert found["isa"] in (
+        "scalar",
+        "avx2",
+        "avxvnni",
+        "avx512vnni",
+        "neon",
+        "neondot",
+        "neoni8mm",
+    )
 
 
 def test_an_unknown_device_is_one_line(capsys):

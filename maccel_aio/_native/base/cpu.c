@@ -5,11 +5,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #include "maccel.h"
 #include "status.h"
 
-static const char *const isa_names[MX_ISA_COUNT] = {"scalar", "avx2", "avx512vnni"};
+static const char *const isa_names[MX_ISA_COUNT] = {"scalar", "avx2",    "avxvnni", "avx512vnni",
+                                                    "neon",   "neondot", "neoni8mm"};
+#define LEVEL(isa) (1u << (isa)) /* sets of levels */
 
 #if defined(__x86_64__) || defined(__i386__)
 typedef struct regs {
@@ -32,30 +37,64 @@ static uint64_t xcr0(void) {
 static int all(uint32_t word, uint32_t mask) { return (word & mask) == mask; }
 #define BIT(n) (1u << (n))
 
-static mx_isa detect(void) {
-  if (cpuid(0, 0).a < 7) return MX_ISA_SCALAR;
+static unsigned detect(void) {
+  const unsigned scalar = LEVEL(MX_ISA_SCALAR);
+  if (cpuid(0, 0).a < 7) return scalar;
   regs one = cpuid(1, 0), seven = cpuid(7, 0);
   const uint32_t osxsave = BIT(27), avx = BIT(28), fma = BIT(12), f16c = BIT(29);
-  if (!all(one.c, osxsave | avx | fma | f16c)) return MX_ISA_SCALAR;
+  if (!all(one.c, osxsave | avx | fma | f16c)) return scalar;
   uint64_t state = xcr0();
-  if ((state & 0x6) != 0x6) return MX_ISA_SCALAR; /* XMM, YMM */
-  const uint32_t bmi1 = BIT(3), avx2 = BIT(5), bmi2 = BIT(8);
-  if (!all(seven.b, bmi1 | avx2 | bmi2)) return MX_ISA_SCALAR;
-  if ((state & 0xe0) != 0xe0) return MX_ISA_AVX2; /* opmask, upper ZMM halves, ZMM16..31 */
+  if ((state & 0x6) != 0x6) return scalar; /* XMM, YMM */
+  const uint32_t bmi1 = BIT(3), avx2 = BIT(5), bmi2 = BIT(8), avxvnni = BIT(4);
+  if (!all(seven.b, bmi1 | avx2 | bmi2)) return scalar;
+  unsigned found = scalar | LEVEL(MX_ISA_AVX2);
+  if (seven.a >= 1 && all(cpuid(7, 1).a, avxvnni)) found |= LEVEL(MX_ISA_AVXVNNI);
+  if ((state & 0xe0) != 0xe0) return found; /* opmask, upper ZMM halves, ZMM16..31 */
   const uint32_t f = BIT(16), dq = BIT(17), bw = BIT(30), vl = BIT(31), vnni = BIT(11);
-  return all(seven.b, f | dq | bw | vl) && all(seven.c, vnni) ? MX_ISA_AVX512VNNI : MX_ISA_AVX2;
+  if (all(seven.b, f | dq | bw | vl) && all(seven.c, vnni)) found |= LEVEL(MX_ISA_AVX512VNNI);
+  return found;
+}
+#elif defined(__aarch64__)
+static unsigned detect(void) {
+  const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  const unsigned long asimd = 1ul << 1, dotprod = 1ul << 20, i8mm = 1ul << 13; /* HWCAP_* of the kernel */
+  unsigned found = LEVEL(MX_ISA_SCALAR);
+  if (!(first & asimd)) return found;
+  found |= LEVEL(MX_ISA_NEON);
+  if (!(first & dotprod)) return found;
+  found |= LEVEL(MX_ISA_NEONDOT);
+  return second & i8mm ? found | LEVEL(MX_ISA_NEONI8MM) : found;
 }
 #else
-static mx_isa detect(void) { return MX_ISA_SCALAR; }
+static unsigned detect(void) { return LEVEL(MX_ISA_SCALAR); }
 #endif
 
-static mx_isa detected;
+static unsigned detected;
 static void detect_once(void) { detected = detect(); }
 
-mx_isa mx_isa_detected(void) {
+int mx_isa_supported(mx_isa isa) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, detect_once);
-  return detected;
+  return (unsigned)isa < MX_ISA_COUNT && (detected & LEVEL(isa)) != 0;
+}
+
+/* The best supported level up to `most`. */
+static mx_isa best_up_to(int most) {
+  int isa = most < MX_ISA_COUNT ? most : MX_ISA_COUNT - 1;
+  while (isa > MX_ISA_SCALAR && !mx_isa_supported((mx_isa)isa)) isa--;
+  return (mx_isa)isa;
+}
+
+mx_isa mx_isa_detected(void) { return best_up_to(MX_ISA_COUNT); }
+
+mx_isa mx_isa_below(mx_isa isa) {
+  switch (isa) {
+    case MX_ISA_AVXVNNI:
+    case MX_ISA_AVX512VNNI: return MX_ISA_AVX2;
+    case MX_ISA_NEONI8MM: return MX_ISA_NEONDOT;
+    case MX_ISA_NEONDOT: return MX_ISA_NEON;
+    default: return MX_ISA_SCALAR;
+  }
 }
 
 /* MACCEL_ISA as a level, or MX_ISA_COUNT when it names none, or the detected level when unset. */
@@ -67,15 +106,14 @@ static mx_isa asked_isa(void) {
   return (mx_isa)i;
 }
 
-mx_isa mx_isa_active(void) {
-  mx_isa asked = asked_isa();
-  return asked < mx_isa_detected() ? asked : mx_isa_detected();
-}
+mx_isa mx_isa_active(void) { return best_up_to(asked_isa()); }
 
 int mx_isa_check(mx_isa *out) {
   *out = mx_isa_active();
-  MX_RETURN_IF(asked_isa() == MX_ISA_COUNT, MACCEL_E_INVALID,
-               "MACCEL_ISA is \"%.32s\"; allowed are scalar, avx2, avx512vnni", getenv("MACCEL_ISA"));
+  MX_RETURN_IF(
+      asked_isa() == MX_ISA_COUNT, MACCEL_E_INVALID,
+      "MACCEL_ISA is \"%.32s\"; allowed are scalar, avx2, avxvnni, avx512vnni, neon, neondot, neoni8mm",
+      getenv("MACCEL_ISA"));
   return MACCEL_OK;
 }
 

@@ -27,6 +27,7 @@ enum {
                    : "ecx", "cc", LOWER_8, UPPER_8)
 
 #define DPBUSD(r) "vpdpbusd %%zmm14, %%zmm15, %%zmm" r "\n"
+#define DPBUSD_YMM(r) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" r "\n"
 #define FMA_ZMM(r) "vfmadd231ps %%zmm14, %%zmm15, %%zmm" r "\n"
 #define FMA_YMM(r) "vfmadd231ps %%ymm14, %%ymm15, %%ymm" r "\n"
 /* The widest exact-for-7-bit sum of bytes that plain AVX2 has: three instructions for 32 products. */
@@ -45,6 +46,11 @@ static double int8_avx512vnni(void) {
 static double int8_avx2(void) {
   LOOP(MADD_YMM("8", "0") MADD_YMM("9", "1") MADD_YMM("10", "2") MADD_YMM("11", "3"));
   return ROUNDS * 4.0 * 32 * 2;
+}
+
+static double int8_avxvnni(void) {
+  LOOP(EACH_12(DPBUSD_YMM));
+  return ROUNDS * 12.0 * 32 * 2;
 }
 
 static double f32_avx512vnni(void) {
@@ -122,6 +128,7 @@ static loops active_loops(void) {
 #if defined(__x86_64__)
   switch (mx_isa_active()) {
     case MX_ISA_AVX512VNNI: return (loops){int8_avx512vnni, f32_avx512vnni, read_avx512vnni};
+    case MX_ISA_AVXVNNI: return (loops){int8_avxvnni, f32_avx2, read_avx2};
     case MX_ISA_AVX2: return (loops){int8_avx2, f32_avx2, read_avx2};
     default: break;
   }

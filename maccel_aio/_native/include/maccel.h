@@ -77,7 +77,7 @@ const char *maccel_last_error(void); /* of the calling thread; valid until its n
 uint64_t maccel_now_ns(void);
 
 /* ---- processor [any]: instruction set levels, best first in maccel_isa_supported */
-const char *maccel_isa_active(void);    /* "scalar", "avx2", "avx512vnni": after MACCEL_ISA */
+const char *maccel_isa_active(void);    /* "scalar", "avx2", .. "neoni8mm": after MACCEL_ISA */
 const char *maccel_isa_detected(void);  /* the best level that CPU and OS allow */
 int maccel_cpu_count(void);             /* CPUs this process may run on (affinity) */
 

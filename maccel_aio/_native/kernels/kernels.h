@@ -55,10 +55,16 @@ typedef struct mx_kernel {
 } mx_kernel;
 
 /* Kernels of one level for one opcode, best first, NULL terminated; NULL when there is none. The selector walks the
- * active level and then the lower ones down to scalar, and takes the first that accepts. */
+ * active level and then those it includes down to scalar (mx_isa_below), and takes the first that accepts. A build has
+ * the levels of its architecture. */
 const mx_kernel *const *mx_kernels_scalar(int op);
 const mx_kernel *const *mx_kernels_avx2(int op);
+const mx_kernel *const *mx_kernels_avxvnni(int op);
 const mx_kernel *const *mx_kernels_avx512vnni(int op);
+const mx_kernel *const *mx_kernels_neon(int op);
+const mx_kernel *const *mx_kernels_neondot(int op);
+const mx_kernel *const *mx_kernels_neoni8mm(int op);
+const mx_kernel *const *mx_kernels_of(mx_isa level, int op); /* NULL where this build lacks the level */
 const mx_kernel *mx_kernel_select(mx_isa isa, const mx_task *task);
 
 /* Host <-> device transfers ("reposition"), one batch item. `host` has data and byte strides per physical dimension.
@@ -79,6 +85,7 @@ typedef struct mx_transfer_kernels {
 extern const mx_transfer_kernels mx_transfer_scalar;
 extern const mx_transfer_kernels mx_transfer_avx2;
 extern const mx_transfer_kernels mx_transfer_avx512vnni;
+extern const mx_transfer_kernels mx_transfer_neon;
 const mx_transfer_kernels *mx_transfer_select(mx_isa isa);
 /* 1 if the pair of formats can be transferred, else 0 (checked before submission). */
 int mx_transfer_possible(int device_dtype, int host_dtype, int is_output, int has_table);

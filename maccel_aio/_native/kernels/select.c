@@ -5,24 +5,42 @@ typedef const mx_kernel *const *(*mx_table)(int op);
 
 static const mx_table tables[MX_ISA_COUNT] = {
     [MX_ISA_SCALAR] = mx_kernels_scalar,
+#if defined(__x86_64__)
     [MX_ISA_AVX2] = mx_kernels_avx2,
+    [MX_ISA_AVXVNNI] = mx_kernels_avxvnni,
     [MX_ISA_AVX512VNNI] = mx_kernels_avx512vnni,
+#elif defined(__aarch64__)
+    [MX_ISA_NEON] = mx_kernels_neon,
+    [MX_ISA_NEONDOT] = mx_kernels_neondot,
+    [MX_ISA_NEONI8MM] = mx_kernels_neoni8mm,
+#endif
 };
 
+const mx_kernel *const *mx_kernels_of(mx_isa level, int op) {
+  return tables[level] != NULL ? tables[level](op) : NULL;
+}
+
 const mx_kernel *mx_kernel_select(mx_isa isa, const mx_task *task) {
-  for (int level = (int)isa; level >= MX_ISA_SCALAR; --level) {
-    const mx_kernel *const *list = tables[level](task->insn->op);
+  for (mx_isa level = isa;; level = mx_isa_below(level)) {
+    const mx_kernel *const *list = mx_kernels_of(level, task->insn->op);
     for (; list != NULL && *list != NULL; ++list) {
       if ((*list)->accepts == NULL || (*list)->accepts(task)) return *list;
     }
+    if (level == MX_ISA_SCALAR) return NULL;
   }
-  return NULL;
 }
 
 const mx_transfer_kernels *mx_transfer_select(mx_isa isa) {
   switch (isa) {
+#if defined(__x86_64__)
     case MX_ISA_AVX512VNNI: return &mx_transfer_avx512vnni;
+    case MX_ISA_AVXVNNI:
     case MX_ISA_AVX2: return &mx_transfer_avx2;
+#elif defined(__aarch64__)
+    case MX_ISA_NEON:
+    case MX_ISA_NEONDOT:
+    case MX_ISA_NEONI8MM: return &mx_transfer_neon;
+#endif
     default: return &mx_transfer_scalar;
   }
 }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "bind.h"
+#include "tables.h"
 
 enum { LEVELS_PAGE = 4096 };
 
@@ -141,8 +142,6 @@ static inline void levels_fill(levels_case *c, test_rng *rng) {
 
 /* The filled case on all kernels. */
 static inline void levels_check(levels_case *c, int most) {
-  static const mx_kernel *const *(*const tables[])(int) = {mx_kernels_scalar, mx_kernels_avx2,
-                                                           mx_kernels_avx512vnni};
   const int op = c->r.task.insn->op;
   const mx_kernel *const *plain = mx_kernels_scalar(op);
   CHECK(plain != NULL && plain[0] != NULL);
@@ -151,8 +150,8 @@ static inline void levels_check(levels_case *c, int most) {
   memcpy(c->before, c->r.arena, c->r.arena_bytes);
   levels_run(&c->r.task, plain[0], 1, 0);
   memcpy(c->want, c->r.arena, c->r.arena_bytes);
-  for (int level = 0; level <= (int)mx_isa_detected(); ++level) {
-    const mx_kernel *const *list = tables[level](op);
+  for (int level = 0; level < LEVELS_TABLES; ++level) {
+    const mx_kernel *const *list = levels_table(level, op);
     for (; list != NULL && *list != NULL; ++list) levels_try(c, *list, most);
   }
 }

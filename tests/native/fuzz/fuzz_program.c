@@ -101,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t *program = copy_of(data, program_bytes);
   uint8_t *consts = copy_of(data + program_bytes, size - program_bytes);
   for (int isa = 0; isa <= (int)mx_isa_detected(); ++isa) {
+    if (!mx_isa_supported((mx_isa)isa)) continue;
     mx_program *loaded = NULL;
     if (mx_program_load(program, program_bytes, consts, size - program_bytes, (mx_isa)isa, &loaded) !=
         MACCEL_OK)

@@ -153,8 +153,8 @@ static void compare(const u8s8_shape *s, int memory, int small) {
   static bench all[KERNELS];
   int n = 0;
   prepare(&all[n++], NULL, s, memory, small);
-  const mx_kernel *const *k = mx_kernels_avx512vnni(s->op);
-  for (; *k && n < KERNELS; k++) prepare(&all[n++], *k, s, memory, small);
+  const mx_kernel *const *k = mx_kernels_of(MX_ISA_AVX512VNNI, s->op);
+  for (; k && *k && n < KERNELS; k++) prepare(&all[n++], *k, s, memory, small);
   for (int threads = 1; threads <= 2; threads++) {
     for (int round = 0; round < ROUNDS; round++)
       for (int b = 0; b < n; b++) measure(&all[b], threads, round);
@@ -169,7 +169,7 @@ static void compare(const u8s8_shape *s, int memory, int small) {
 
 int main(int argc, char **argv) {
   const int small = argc > 1 && !strcmp(argv[1], "small");
-  if (mx_isa_detected() < MX_ISA_AVX512VNNI) return 77;
+  if (!mx_isa_supported(MX_ISA_AVX512VNNI)) return 77;
   static const u8s8_shape shapes[] = {
       {MX_OP_CONV, 1, 1, 1, 1280, 1000, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1},
       {MX_OP_CONV, 1, 1, 4, 1280, 1000, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1},

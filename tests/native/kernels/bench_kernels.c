@@ -1,6 +1,6 @@
 /* bench_kernels.c - time of single layers on one core against the vpdpbusd peak measured in the same run.
  *
- *   bench_kernels [level 0|1|2] [name filter]     prints median microseconds, GOPS (2 per MAC) and % of the peak
+ *   bench_kernels [number of a level] [name filter]     prints median microseconds, GOPS (2 per MAC) and % of the peak
  * Rough by design: short runs, and the machine is usually shared. Medians of rounds over all layers. */
 #include <sched.h>
 #include <time.h>
@@ -228,7 +228,7 @@ int main(int argc, char **argv) {
   sched_setaffinity(0, sizeof cpus, &cpus);
   for (int k = 0; k < n; k++)
     if (strstr(layers[k].net, filter)) prepare(&all[k], &layers[k], (mx_isa)isa);
-  double peak = isa >= MX_ISA_AVX512VNNI ? peak_gops() : 0, lite = 0, lite_conv = 0;
+  double peak = isa == MX_ISA_AVX512VNNI ? peak_gops() : 0, lite = 0, lite_conv = 0;
   for (int round = 0; round < ROUNDS; round++)
     for (int k = 0; k < n; k++)
       if (all[k].kernel) measure(&all[k], round);

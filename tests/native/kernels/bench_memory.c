@@ -1,6 +1,6 @@
 /* bench_memory.c - time of the float, elementwise and memory-bound kernels on one core.
  *
- *   bench_memory [levels, such as 012] [name filter] [cpu]
+ *   bench_memory [numbers of levels, such as 013] [name filter] [cpu]
  * One line a case and level: median microseconds [fastest..slowest] of interleaved rounds, GB/s over the bytes of
  * all operands, and GFLOPS (2 per multiply-add) for products. */
 #include <sched.h>
@@ -8,7 +8,7 @@
 
 #include "test_vector.h"
 
-enum { ROUNDS = 9, LEVELS = 3, CASES = 64 };
+enum { ROUNDS = 9, LEVELS = MX_ISA_COUNT, CASES = 64 };
 
 typedef struct bench {
   const char *name;
@@ -279,8 +279,6 @@ static void measure(bench *b, int level, int round) {
 
 /* One picture from the host (float planes, byte pixels with tables) and one back (float planes). */
 static void transfers(const char *levels, const char *filter, int height, int width) {
-  static const mx_transfer_kernels *const kernels[LEVELS] = {&mx_transfer_scalar, &mx_transfer_avx2,
-                                                             &mx_transfer_avx512vnni};
   static const char *const names[3] = {"upload f32 planes", "upload u8 pixels table", "download f32 pixels"};
   vt_case c;
   vt_begin(&c, MX_OP_MAP);
@@ -296,10 +294,11 @@ static void transfers(const char *levels, const char *filter, int height, int wi
     t.host.stride[3] = plane, t.host.stride[2] = what == 0 ? 4 : 3 * e;
     t.host.stride[1] = t.host.stride[2] * width, t.host.stride[0] = 0;
     for (const char *l = levels; *l && strstr(names[what], filter); l++) {
+      const mx_transfer_kernels *kernels = mx_transfer_select((mx_isa)(*l - '0'));
       double best = 1e30;
       for (int k = 0; k < 60; k++) {
         const double start = now_us();
-        (what == 2 ? kernels[*l - '0']->download : kernels[*l - '0']->upload)(&t);
+        (what == 2 ? kernels->download : kernels->upload)(&t);
         const double us = now_us() - start;
         best = us < best ? us : best;
       }
@@ -330,7 +329,8 @@ static void print(bench *b, int level) {
 }
 
 int main(int argc, char **argv) {
-  const char *levels = argc > 1 ? argv[1] : "2", *filter = argc > 2 ? argv[2] : "";
+  const char best[2] = {(char)('0' + (int)mx_isa_detected()), 0};
+  const char *levels = argc > 1 ? argv[1] : best, *filter = argc > 2 ? argv[2] : "";
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
   CPU_SET(argc > 3 ? atoi(argv[3]) : 0, &cpus);
@@ -342,7 +342,7 @@ int main(int argc, char **argv) {
     for (int k = 0; k < count; k++)
       for (const char *l = levels; *l; l++) {
         all[k].c.task.insn = &all[k].c.insn, all[k].c.task.scratch = scratch;
-        if (!strstr(all[k].name, filter) || *l - '0' > (int)mx_isa_detected()) continue;
+        if (!strstr(all[k].name, filter) || !mx_isa_supported((mx_isa)(*l - '0'))) continue;
         if (round < 0)
           prepare(&all[k], *l - '0');
         else

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "../common/bind.h"
+#include "../common/tables.h"
 #include "scalar/act.h"
 
 #define RUNS 300
@@ -116,16 +117,14 @@ static inline float tree16(float *s) {
 /* Runs the instruction with every kernel that the levels of this processor have for it, whole and in parts; `check`
  * compares the outputs each time. */
 static inline void run_all(const builder *b, void (*check)(const bound *r)) {
-  const mx_kernel *const *(*const tables[])(int) = {mx_kernels_scalar, mx_kernels_avx2,
-                                                    mx_kernels_avx512vnni};
   bound r = bind_insn(b, b->head.num_insns - 1);
   for (int k = 0; k < 6; ++k) {
     if (r.task.in[k].rank > 0) fill_view(&r.task.in[k], &rng);
   }
   uint8_t *before = bind_alloc(r.arena_bytes);
   memcpy(before, r.arena, r.arena_bytes);
-  for (int level = 0; level <= (int)mx_isa_detected(); ++level) {
-    const mx_kernel *const *list = tables[level](r.task.insn->op);
+  for (int level = 0; level < LEVELS_TABLES; ++level) {
+    const mx_kernel *const *list = levels_table(level, r.task.insn->op);
     CHECK(level > 0 || (list != NULL && *list != NULL));
     for (; list != NULL && *list != NULL; ++list) {
       if ((*list)->accepts != NULL && !(*list)->accepts(&r.task)) continue;

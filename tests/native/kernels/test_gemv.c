@@ -63,7 +63,7 @@ static int refusals(void) {
 }
 
 int main(void) {
-  if (mx_isa_detected() < MX_ISA_AVX512VNNI) return 77;
+  if (!mx_isa_supported(MX_ISA_AVX512VNNI)) return 77;
   gemv = u8s8_kernel("u8s8-gemv-6x32-avx512vnni");
   return !(gemv && every_size(MX_OP_CONV) && every_size(MX_OP_CONVDYN) && places() && whole_images() &&
            large() && refusals());

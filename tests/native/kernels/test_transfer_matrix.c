@@ -165,9 +165,6 @@ static void check_download(const mx_transfer_kernels *k, device_view *v, host *h
   free(touched);
 }
 
-static const mx_transfer_kernels *levels[MX_ISA_COUNT] = {&mx_transfer_scalar, &mx_transfer_avx2,
-                                                          &mx_transfer_avx512vnni};
-
 static void fill_host(const host *h, const mx_view *v, int batch) {
   for (int item = 0; item < batch; ++item) {
     int index[MXP_MAX_RANK] = {0};
@@ -183,9 +180,10 @@ static void pair(int device, int dtype, int rank, const int *dims, int layout, i
   for (int level = 0; level <= (int)mx_isa_detected(); ++level) {
     if (mx_transfer_possible(device, dtype, 0, 0)) {
       fill_host(&h, &v.view, batch);
-      check_upload(levels[level], &v, &h, layout, batch);
+      check_upload(mx_transfer_select((mx_isa)level), &v, &h, layout, batch);
     }
-    if (mx_transfer_possible(device, dtype, 1, 0)) check_download(levels[level], &v, &h, layout, batch);
+    if (mx_transfer_possible(device, dtype, 1, 0))
+      check_download(mx_transfer_select((mx_isa)level), &v, &h, layout, batch);
   }
   free(h.memory);
   free(v.memory);
@@ -237,7 +235,7 @@ static void tables_and_orders(int channels, int layout, int with_order, int with
   for (int level = 0; level <= (int)mx_isa_detected(); ++level) {
     int index[MXP_MAX_RANK] = {0};
     memset(v.memory, 0, v.bytes);
-    levels[level]->upload(&t);
+    mx_transfer_select((mx_isa)level)->upload(&t);
     do {
       int from[4] = {index[0], index[1], index[2], with_order ? order[index[3]] : index[3]};
       const uint8_t pixel = *host_at(&h, &v.view, 0, from);
@@ -265,7 +263,7 @@ static void identifiers(void) {
                    .scale = 1.0f};
       mx_transfer t = {.device = d,
                        .host = {.data = (void *)(uintptr_t)ids, .dtype = MACCEL_S64, .stride = {8}}};
-      levels[level]->upload(&t);
+      mx_transfer_select((mx_isa)level)->upload(&t);
       for (int k = 0; k < 7; ++k) {
         const int64_t held = ids[k] > INT32_MAX ? INT32_MAX : ids[k] < INT32_MIN ? INT32_MIN : ids[k];
         CHECK_INT(device == MACCEL_S64 ? wide[k] : ((int32_t *)(void *)wide)[k],

@@ -2,6 +2,7 @@
  * where the functions change their formula. NaN counts as equal to any NaN. */
 #include <math.h>
 
+#include "../common/tables.h"
 #include "test_vector.h"
 
 enum { BATCH = 1 << 14, SPARSE = 65521 }; /* a step through all 2^32 patterns, a prime */
@@ -71,8 +72,10 @@ static int check_level(const mx_kernel *const *list) {
 }
 
 int main(void) {
-  const int isa = (int)mx_isa_detected();
-  if (isa < MX_ISA_AVX2) return 77;
-  if (check_level(mx_kernels_avx2(MX_OP_MAP))) return 1;
-  return isa >= MX_ISA_AVX512VNNI && check_level(mx_kernels_avx512vnni(MX_OP_MAP));
+  if (mx_isa_detected() == MX_ISA_SCALAR) return 77;
+  for (int level = 1; level < LEVELS_TABLES; level++) {
+    const mx_kernel *const *list = levels_table(level, MX_OP_MAP);
+    if (list != NULL && check_level(list)) return 1;
+  }
+  return 0;
 }

@@ -104,7 +104,7 @@ static inline int u8s8_agrees(const u8s8_shape *s, const mx_kernel *kernel, int 
 
 /* The kernel of that name on the highest level, or NULL. */
 static inline const mx_kernel *u8s8_kernel(const char *name) {
-  const mx_kernel *const *k = mx_kernels_avx512vnni(MX_OP_CONV);
+  const mx_kernel *const *k = mx_kernels_of(MX_ISA_AVX512VNNI, MX_OP_CONV);
   for (; k && *k; k++)
     if (!strcmp((*k)->name, name)) return *k;
   return NULL;

@@ -98,7 +98,8 @@ static void run_on(const builder *b, mx_isa isa) {
 static int try_program(const builder *b) {
   const int status = mx_program_verify(b->program, b->program_bytes, b->data, b->data_bytes);
   if (status == MACCEL_OK) {
-    for (int isa = 0; isa <= (int)mx_isa_detected(); ++isa) run_on(b, (mx_isa)isa);
+    for (int isa = 0; isa <= (int)mx_isa_detected(); ++isa)
+      if (mx_isa_supported((mx_isa)isa)) run_on(b, (mx_isa)isa);
     return 1;
   }
   CHECK(status == MACCEL_E_FORMAT || status == MACCEL_E_UNSUPPORTED);

@@ -96,6 +96,7 @@ static void threads_pack_the_same(mx_isa isa) {
 
 int main(void) {
   for (int isa = 0; isa <= (int)mx_isa_detected(); ++isa) {
+    if (!mx_isa_supported((mx_isa)isa)) continue;
     equal_use_shares((mx_isa)isa);
     other_use_stays_apart((mx_isa)isa);
     threads_pack_the_same((mx_isa)isa);

@@ -2,10 +2,23 @@
 #ifndef MX_F32X16_H
 #define MX_F32X16_H
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 
 #include "geometry.h"
 
+#if defined(__aarch64__)
+/* What row.h needs: four vectors. */
+typedef struct f16 {
+  float32x4_t part[4];
+} f16;
+MX_INLINE f16 f16_load(const float *p) {
+  return (f16){{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}};
+}
+#else
 /* Last step of the tree: 8 -> 4 -> 2 -> 1. */
 MX_INLINE float f8_tree(__m256 s) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
@@ -52,6 +65,8 @@ MX_INLINE f16 f16_fma(f16 x, f16 w, f16 s) {
   return (f16){_mm256_fmadd_ps(x.lo, w.lo, s.lo), _mm256_fmadd_ps(x.hi, w.hi, s.hi)};
 }
 MX_INLINE float f16_tree(f16 s) { return f8_tree(_mm256_add_ps(s.lo, s.hi)); }
+#endif
+
 #endif
 
 #endif

@@ -4,7 +4,60 @@
 
 #include "f32x16.h"
 
-#ifdef __AVX512F__
+#if defined(__aarch64__)
+typedef struct i16 {
+  int32x4_t part[4];
+} i16;
+#define MX_NEON_EACH(type, expression)                            \
+  type r;                                                         \
+  MX_UNROLL for (int k = 0; k < 4; k++) r.part[k] = (expression); \
+  return r
+MX_INLINE i16 i16_all(int v) { MX_NEON_EACH(i16, vdupq_n_s32(v)); }
+MX_INLINE f16 f16_all(float v) { MX_NEON_EACH(f16, vdupq_n_f32(v)); }
+MX_INLINE i16 i16_load(const int32_t *p) { MX_NEON_EACH(i16, vld1q_s32(p + 4 * k)); }
+MX_INLINE i16 i16_load_s16(const int16_t *p) { MX_NEON_EACH(i16, vmovl_s16(vld1_s16(p + 4 * k))); }
+MX_INLINE i16 i16_from_words(int16x8_t lo, int16x8_t hi) {
+  return (i16){
+      {vmovl_s16(vget_low_s16(lo)), vmovl_high_s16(lo), vmovl_s16(vget_low_s16(hi)), vmovl_high_s16(hi)}};
+}
+MX_INLINE i16 i16_load_u8(const uint8_t *p) {
+  const uint8x16_t v = vld1q_u8(p);
+  return i16_from_words(vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(v))),
+                        vreinterpretq_s16_u16(vmovl_high_u8(v)));
+}
+MX_INLINE i16 i16_load_s8(const int8_t *p) {
+  const int8x16_t v = vld1q_s8(p);
+  return i16_from_words(vmovl_s8(vget_low_s8(v)), vmovl_high_s8(v));
+}
+MX_INLINE void f16_store(float *p, f16 v) {
+  MX_UNROLL for (int k = 0; k < 4; k++) vst1q_f32(p + 4 * k, v.part[k]);
+}
+MX_INLINE i16 i16_sub(i16 a, i16 b) { MX_NEON_EACH(i16, vsubq_s32(a.part[k], b.part[k])); }
+MX_INLINE i16 i16_add(i16 a, i16 b) { MX_NEON_EACH(i16, vaddq_s32(a.part[k], b.part[k])); }
+MX_INLINE f16 f16_from(i16 v) { MX_NEON_EACH(f16, vcvtq_f32_s32(v.part[k])); }
+MX_INLINE f16 f16_add(f16 a, f16 b) { MX_NEON_EACH(f16, vaddq_f32(a.part[k], b.part[k])); }
+MX_INLINE f16 f16_mul(f16 a, f16 b) { MX_NEON_EACH(f16, vmulq_f32(a.part[k], b.part[k])); }
+/* rne() of finite values, clamped to +-2^30 */
+MX_INLINE i16 i16_round(f16 v) {
+  const float32x4_t lo = vdupq_n_f32(-1073741824.0f), hi = vdupq_n_f32(1073741824.0f);
+  MX_NEON_EACH(i16, vcvtnq_s32_f32(vminq_f32(vmaxq_f32(v.part[k], lo), hi)));
+}
+MX_INLINE i16 i16_clamp(i16 v, int lo, int hi) {
+  MX_NEON_EACH(i16, vminq_s32(vmaxq_s32(v.part[k], vdupq_n_s32(lo)), vdupq_n_s32(hi)));
+}
+MX_INLINE void i16_store_s16(int16_t *p, i16 v, int lo, int hi) {
+  v = i16_clamp(v, lo, hi);
+  MX_UNROLL for (int k = 0; k < 4; k++) vst1_s16(p + 4 * k, vmovn_s32(v.part[k]));
+}
+/* u8, or the low bytes of s8 */
+MX_INLINE void i16_store_u8(uint8_t *p, i16 v, int lo, int hi) {
+  v = i16_clamp(v, lo, hi);
+  const int16x8_t a = vcombine_s16(vmovn_s32(v.part[0]), vmovn_s32(v.part[1]));
+  const int16x8_t b = vcombine_s16(vmovn_s32(v.part[2]), vmovn_s32(v.part[3]));
+  vst1q_u8(p, vreinterpretq_u8_s8(vcombine_s8(vmovn_s16(a), vmovn_s16(b))));
+}
+#undef MX_NEON_EACH
+#elif defined(__AVX512F__)
 typedef __m512i i16;
 MX_INLINE i16 i16_all(int v) { return _mm512_set1_epi32(v); }
 MX_INLINE f16 f16_all(float v) { return _mm512_set1_ps(v); }
