@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.ir import CompileError
+from maccel_aio.compiler.ir import FLOAT, CompileError
 from maccel_aio.compiler.isa import Op
 from maccel_aio.compiler.lower.context import as_image
 from maccel_aio.compiler.lower.emit import code_range, epilogue, residual_flag
@@ -246,9 +246,65 @@ def conv_transpose(ctx: Context, node: Node) -> None:
         )
         for d in range(2)
     )
+    alone = residual is None and other is None
+    if alone and _tiles(rows, columns, (x, out)) and _merges(node, total):
+        _emit_blocks(ctx, node, total, Places(x, out), rows, columns)
+        return
     for row in rows:
         for column in columns:
             _emit_phase(ctx, node, total, Places(x, out, residual, other), row, column)
+
+
+def _tiles(rows: Sequence[Phase], columns: Sequence[Phase], images: tuple[View, View]) -> bool:
+    """Whether every input pixel makes a block of outputs of its own, and these are all."""
+    x, out = images
+    each = all(
+        len(phase.taps) == 1 and not (phase.start or phase.before or phase.after)
+        for phase in (*rows, *columns)
+    )
+    whole = (x.dims[1] * len(rows), x.dims[2] * len(columns)) == (out.dims[1], out.dims[2])
+    return each and whole
+
+
+def _merges(node: Node, total: Sum) -> bool:
+    """Whether one convolution for all phases is the faster way: each would fill few lanes."""
+    shared = node.act is None or node.act.kind != "prelu"
+    return shared and total.group == 1 and len(total.weights) < _DENSE
+
+
+def _emit_blocks(
+    ctx: Context,
+    node: Node,
+    total: Sum,
+    places: Places,
+    rows: Sequence[Phase],
+    columns: Sequence[Phase],
+) -> None:
+    """Emit one 1x1 convolution that makes whole blocks as channels, and lay the blocks out."""
+    x, out = places.x, places.out
+    parts = [total.taps(row.taps, column.taps) for row in rows for column in columns]
+    merged = Sum(
+        np.concatenate([part.weights for part in parts]),
+        np.tile(total.bias, len(parts)),
+        None if total.scale is None else np.tile(total.scale, len(parts)),
+    )
+    (n, h, w, _), channels = x.dims, out.dims[3]
+    blocks = ctx.fresh((n, h, w, len(parts) * channels), ctx.quant(node.output))
+    if node.act is None or node.act.kind in ("none", "clamp"):
+        emit_conv(ctx, Places(x, blocks), merged, Window((1, 1)), node.act, after=False)
+    else:  # of few channels at a time an activation is slow: over the whole blocks it is not
+        sums = ctx.fresh(blocks.dims, FLOAT)
+        emit_conv(ctx, Places(x, sums), merged, Window((1, 1)), None, after=False)
+        ctx.copy(sums, blocks, node.act)
+    dims = (n, h, len(rows), w, len(columns), channels)
+    steps = blocks.strides
+    inner = (len(columns) * channels * steps[3], channels * steps[3])
+    source = replace(
+        blocks, dims=dims, strides=(steps[0], steps[1], inner[0], steps[2], inner[1], steps[3])
+    )
+    at = out.strides
+    laid = (at[0], at[1] * len(rows), at[1], at[2] * len(columns), at[2], at[3])
+    ctx.copy(source, replace(out, dims=dims, strides=laid, pad_channels=False))
 
 
 def _emit_phase(

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.compiler.families.harness import PROPERTY, check_budget, check_float, compiled
+from maccel_aio.compiler import isa
+from maccel_aio.compiler.isa import Op
+from tests.compiler.families.harness import (
+    PROPERTY,
+    Compiled,
+    check_budget,
+    check_float,
+    compiled,
+)
 from tests.compiler.onnx_models import Model
 
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
@@ -151,6 +159,28 @@ def test_activation_and_residual_follow_every_phase(stride):
     weights = m.random(3, 4, stride, stride)
     t = m.add("ConvTranspose", "x", weights, m.random(4), strides=[stride] * 2)
     check_float(m, m.add("Relu", m.add("Add", t, "y")))
+
+
+@pytest.mark.parametrize("act", ["Relu", "Sigmoid", "HardSwish", "Identity"])
+@pytest.mark.parametrize("outputs", [1, 3, 15, 16])
+def test_blocks_of_few_channels_are_made_by_one_convolution(act, outputs):
+    m = Model({"x": (2, 5, 4, 7)})
+    t = m.add("ConvTranspose", "x", m.random(5, outputs, 2, 3), m.random(outputs), strides=[2, 3])
+    out = m.add(act, t)
+    feed = m.feed(4)
+    found = compiled(m.build(out), calibration=feed, measure=2)
+    assert found.report.output_sqnr_device_db[out] > 25
+    check_float(m, out, feed=m.feed())
+    assert _opcodes(found).count(Op.CONV) == (1 if outputs < 16 else 6)
+
+
+def _opcodes(found: Compiled) -> list[int]:
+    """Return the operations of the program of the only bundle."""
+    (segment,) = found.file.variant["segments"]
+    program = found.file.sections[segment["program"]]
+    count = int(np.frombuffer(program, isa.PROGRAM_HEADER, 1)[0]["num_insns"])
+    records = program[len(program) - count * isa.INSN.itemsize :]
+    return [int(op) for op in np.frombuffer(records, isa.INSN)["op"]]
 
 
 def test_a_decoder_joins_its_skip_connection_in_int8():
