@@ -17,12 +17,12 @@ static double seconds(void) {
 
 static void run(void) {
   long left = LOOPS;
-  __asm__ volatile(
-      ".p2align 5\n1:\n\t" DOT(0) DOT(1) DOT(2) DOT(3) DOT(4) DOT(5) DOT(6) DOT(7) DOT(8) DOT(9) DOT(10) DOT(11)
-      "dec %0\n\tjnz 1b\n"
-      : "+r"(left)
-      :
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+  __asm__ volatile(".p2align 5\n1:\n\t" DOT(0) DOT(1) DOT(2) DOT(3) DOT(4) DOT(5) DOT(6) DOT(7) DOT(8) DOT(9)
+                       DOT(10) DOT(11) "dec %0\n\tjnz 1b\n"
+                   : "+r"(left)
+                   :
+                   : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+                     "xmm10", "xmm11");
 }
 
 int main(void) {

@@ -81,10 +81,10 @@ const char *maccel_isa_active(void);    /* "scalar", "avx2", .. "neoni8mm": afte
 const char *maccel_isa_detected(void);  /* the best level that CPU and OS allow */
 int maccel_cpu_count(void);             /* CPUs this process may run on (affinity) */
 
-/* ---- limits of this machine [any]: measured when asked, by the calling thread, on the core that it runs on */
+/* ---- limits of this machine [any]: measured when asked, by the calling thread, on the core it runs on */
 typedef enum maccel_peak {
-  MACCEL_PEAK_INT8 = 0,      /* bytes multiplied and added into 32 bits: operations, two per multiply-accumulate */
-  MACCEL_PEAK_F32 = 1,       /* float32 multiply-add: operations, two per multiply-accumulate */
+  MACCEL_PEAK_INT8 = 0,      /* operations: bytes multiplied, sums of 32 bits; each counts */
+  MACCEL_PEAK_F32 = 1,       /* operations: float32 multiplied and added; each counts */
   MACCEL_PEAK_READ_L2 = 2,   /* bytes read from the second level cache */
   MACCEL_PEAK_READ_L3 = 3,   /* ... the third level */
   MACCEL_PEAK_READ_DRAM = 4  /* ... memory */
@@ -92,7 +92,8 @@ typedef enum maccel_peak {
 /* The most of `peak` that one core does in a second, at the active level: the best of many short runs (10 to 20 ms;
  * DRAM: three times the third level is allocated and freed, which may take 300 ms). INVALID: no such peak. NOMEM. */
 int maccel_measure_peak(int32_t peak, double *per_second);
-uint64_t maccel_cache_bytes(int32_t level); /* of the data cache that a core has or shares; 0: no such level known */
+/* Of the data cache that a core has or shares; 0: no such level is known. */
+uint64_t maccel_cache_bytes(int32_t level);
 
 /* ---- model file [any]: structure only; digests are checked by the caller (sha256 of each section) */
 typedef struct maccel_section {
