@@ -2,27 +2,32 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
-from onnxruntime import quantization
 
 import maccel_aio
 from maccel_aio import zoo
+from maccel_aio.compiler import QuantizeOptions
 from peering.graph import OPSET
 from peering.models import Subject
 from peering.pictures import Preprocess
+from peering.recipes import RECIPES, write_quantised
+
+Progress = Callable[[str], None]
 
 PIXELS = "pixels"
 """Name of the input that takes raw pixels in the models of the second table."""
+
+
+def _silent(_what: str) -> None:
+    """Tell nobody what is being made."""
 
 
 @dataclass(frozen=True)
@@ -31,29 +36,15 @@ class Files:
 
     Attributes:
         real: the float model with fixed shapes.
-        quantised: onnxruntime's own int8 version of it.
-        pixels: the same with the preprocessing in front; None for models without pictures.
+        quantised: the int8 version that a peer likes most, by peer.
+        pixels: onnxruntime's with the preprocessing in front; None for models without pictures.
         ours: our compiled file.
     """
 
     real: Path
-    quantised: Path
+    quantised: dict[str, Path]
     pixels: Path | None
     ours: Path
-
-
-class _Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """Feeds calibration data to onnxruntime's quantiser, one sample at a time."""
-
-    def __init__(self, feeds: dict[str, NDArray[Any]]) -> None:
-        self._feeds: Iterator[dict[str, Any]] = (
-            dict(zip(feeds, [value[None] for value in row], strict=True))
-            for row in zip(*feeds.values(), strict=True)
-        )
-
-    def get_next(self) -> dict[str, Any] | None:
-        """Return the next feed."""
-        return next(self._feeds, None)
 
 
 class Workshop:
@@ -95,31 +86,54 @@ class Workshop:
         how = json.dumps(None if preprocess is None else asdict(preprocess))
         return hashlib.sha256(data + how.encode()).hexdigest()[:12]
 
-    def files(self, progress: Callable[[str], None] = lambda _what: None) -> Files:
+    def files(self, progress: Progress = _silent) -> Files:
         """Return all files; makes those that are missing."""
         real = self._made("float.onnx", "", self._write_float, progress)
-        peer = f"-ort{onnxruntime.__version__}"
-        quantised = self._made(
-            "int8.onnx", peer, lambda path: self._write_quantised(real, path), progress
-        )
+        quantised = {
+            peer: self.quantised(recipe, progress) for peer, recipe in self.subject.recipes.items()
+        }
         pixels = None
         preprocess = self.subject.preprocess
         if preprocess is not None:
+            source = quantised["onnxruntime"]
             pixels = self._made(
                 "pixels.onnx",
-                peer,
-                lambda path: onnx.save(with_pixels(onnx.load(quantised), preprocess), path),
+                self._peer(self.subject.recipes["onnxruntime"]),
+                lambda path: onnx.save(with_pixels(onnx.load(source), preprocess), path),
                 progress,
             )
-        ours = self._made("mxq", f"-{compiler_digest()}", self._write_ours, progress)
-        return Files(real, quantised, pixels, ours)
+        return Files(real, quantised, pixels, self.ours(progress=progress))
+
+    def quantised(self, recipe: str, progress: Progress = _silent) -> Path:
+        """Return the QDQ model of a recipe of `RECIPES`."""
+        real = self._made("float.onnx", "", self._write_float, progress)
+        feeds = self.subject.feeds
+        return self._made(
+            "int8.onnx",
+            self._peer(recipe),
+            lambda path: write_quantised(RECIPES[recipe], real, path, feeds()),
+            progress,
+        )
+
+    def ours(
+        self,
+        variant: str = "",
+        options: QuantizeOptions | None = None,
+        progress: Progress = _silent,
+    ) -> Path:
+        """Return our file, compiled with the defaults or with the options of a named variant."""
+        version = f"-{compiler_digest()}" + (f"-{variant}" if variant else "")
+        return self._made("mxq", version, partial(self._write_ours, options), progress)
+
+    def _peer(self, recipe: str) -> str:
+        return f"-ort{onnxruntime.__version__}-{recipe}"
 
     def _made(
         self,
         suffix: str,
         version: str,
         write: Callable[[Path], object],
-        progress: Callable[[str], None],
+        progress: Progress,
     ) -> Path:
         path = self._folder / f"{self._digest}{version}.{suffix}"
         if not path.exists():
@@ -132,21 +146,7 @@ class Workshop:
     def _write_float(self, path: Path) -> None:
         onnx.save(self.model, path)
 
-    def _write_quantised(self, real: Path, path: Path) -> None:
-        prepared = path.with_name(f"{path.name}.prepared")
-        quantization.shape_inference.quant_pre_process(str(real), str(prepared))
-        quantization.quantize_static(
-            str(prepared),
-            str(path),
-            _Samples(self.subject.feeds()),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-        prepared.unlink()
-
-    def _write_ours(self, path: Path) -> None:
+    def _write_ours(self, options: QuantizeOptions | None, path: Path) -> None:
         how = self.subject.preprocess
         pixels = None if how is None else {"mean": how.mean, "std": how.std, "channels": "RGB"}
         maccel_aio.compile(
@@ -155,6 +155,7 @@ class Workshop:
             calibration=self.subject.feeds(),
             preprocess=pixels,
             name=self.subject.name,
+            quantize=options,
             measure=0,
         )
 

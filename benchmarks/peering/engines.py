@@ -7,6 +7,7 @@ precision: parts of a model that stayed float run in bfloat16 where the processo
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,19 +26,40 @@ INPUTS = ("best", "pixels")
 """``best``: every engine gets what it likes most. ``pixels``: all get uint8 ``[1, h, w, 3]``."""
 
 
-def session(path: object, threads: int) -> onnxruntime.InferenceSession:
-    """Return a session of onnxruntime with all optimisations."""
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen about the peers; the defaults are the fastest (``--choices``).
+
+    Attributes:
+        level: of onnxruntime's graph optimisations, a name of ``GraphOptimizationLevel``.
+        spinning: whether onnxruntime's threads wait actively for their next share.
+        hint: for what OpenVINO compiles, ``LATENCY`` or ``THROUGHPUT``; always one stream.
+        precision: in which OpenVINO computes what is not int8; None leaves it the choice.
+    """
+
+    level: str = "ORT_ENABLE_ALL"
+    spinning: bool = True
+    hint: str = "LATENCY"
+    precision: str | None = None
+
+
+BEST = Settings()
+
+
+def session(path: object, threads: int, how: Settings = BEST) -> onnxruntime.InferenceSession:
+    """Return a session of onnxruntime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, how.level)
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(how.spinning)))
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def onnxruntime_call(path: object, feed: Feed, threads: int) -> Call:
+def onnxruntime_call(path: object, feed: Feed, threads: int, settings: Settings = BEST) -> Call:
     """Return onnxruntime with inputs and outputs bound."""
-    made = session(path, threads)
+    made = session(path, threads, settings)
     names = [output.name for output in made.get_outputs()]
     first = made.run(names, feed)
     binding = made.io_binding()
@@ -55,13 +77,16 @@ def onnxruntime_call(path: object, feed: Feed, threads: int) -> Call:
     return call
 
 
-def openvino_call(path: object, feed: Feed, threads: int, how: Any = None) -> Call:
-    """Return OpenVINO's request with bound tensors, compiled for latency.
+def openvino_call(
+    path: object, feed: Feed, threads: int, settings: Settings = BEST, how: Any = None
+) -> Call:
+    """Return OpenVINO's request with bound tensors.
 
     Args:
         path: of the ONNX model.
         feed: input arrays.
         threads: of one inference.
+        settings: what to compile for.
         how: the preprocessing that OpenVINO does itself, for pixels; a `Preprocess`, or None.
     """
     import openvino
@@ -70,8 +95,14 @@ def openvino_call(path: object, feed: Feed, threads: int, how: Any = None) -> Ca
     model = core.read_model(path)
     if how is not None:
         model = _with_pixels(model, how)
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-    compiled = core.compile_model(model, "CPU", settings)
+    wanted = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": settings.hint,
+        "NUM_STREAMS": 1,
+    }
+    if settings.precision is not None:
+        wanted["INFERENCE_PRECISION_HINT"] = settings.precision
+    compiled = core.compile_model(model, "CPU", wanted)
     request = compiled.create_infer_request()
     arrays = list(feed.values()) if how is not None else [feed[i.any_name] for i in compiled.inputs]
     for index, array in enumerate(arrays):
@@ -152,7 +183,7 @@ class Field:
         if inputs == "pixels" and self.pixels is not None:
             feed: Feed = {PIXELS: self.pixels}
             if engine == "openvino":
-                return openvino_call(files.quantised, feed, threads, how)
+                return openvino_call(files.quantised[engine], feed, threads, how=how)
             return onnxruntime_call(files.pixels, feed, threads)
         made = openvino_call if engine == "openvino" else onnxruntime_call
-        return made(files.quantised, self.real, threads)
+        return made(files.quantised[engine], self.real, threads)

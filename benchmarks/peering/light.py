@@ -1,7 +1,10 @@
 """The ``light_*`` networks that ship with the onnx package, with random weights in them.
 
-They are whole topologies whose weights were replaced by ConstantOfShape nodes. Their values are of
-no use; shapes and operators are those of the real networks.
+They are whole topologies whose weights were replaced by ConstantOfShape nodes; shapes and operators
+are those of the real networks. The random weights are settled on pictures, and the Softmax behind
+the classifier is left out: onnxruntime's quantiser stores its output in steps of 1/256, and a
+thousand probabilities of an untrained network are all about that small, so that signal over noise
+would measure that step and nothing else.
 """
 
 from pathlib import Path
@@ -9,16 +12,24 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper, version_converter
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from peering.graph import OPSET, he_normal
+from peering.settle import settle
 
 _IR_VERSION = 9
 _WEIGHTED = ("Conv", "Gemm")
+_LOGITS = (1, 1000)
 
 
-def light_model(name: str, seed: int = 0) -> onnx.ModelProto:
-    """Return ``light_<name>`` with random weights: one input, one output, current operators."""
+def light_model(name: str, pictures: NDArray[np.float32], seed: int = 0) -> onnx.ModelProto:
+    """Return ``light_<name>`` with random weights: one input, one output, current operators.
+
+    Args:
+        name: without ``light_``.
+        pictures: ``[n, 3, 224, 224]``, normalised, on which the weights are settled.
+        seed: of the random numbers.
+    """
     folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
     model = onnx.load(folder / f"light_{name}.onnx")
     _fill(model.graph, np.random.default_rng(seed))
@@ -26,6 +37,9 @@ def light_model(name: str, seed: int = 0) -> onnx.ModelProto:
     model.ir_version = _IR_VERSION
     model = version_converter.convert_version(model, OPSET)
     model.ir_version = _IR_VERSION
+    _end_at_logits(model.graph)
+    (value,) = model.graph.input
+    settle(model, {value.name: pictures})
     onnx.checker.check_model(model)
     return model
 
@@ -78,3 +92,19 @@ def _drop_unread(graph: onnx.GraphProto) -> None:
     del graph.initializer[:], graph.input[:]
     graph.initializer.extend(constants)
     graph.input.extend(inputs)
+
+
+def _end_at_logits(graph: onnx.GraphProto) -> None:
+    """Make what the last Softmax reads the output, and forget what only led to the old one."""
+    ends = [node.input[0] for node in graph.node if node.op_type == "Softmax"]
+    if not ends:
+        return
+    wanted, kept = {ends[-1]}, []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    del graph.node[:], graph.output[:]
+    graph.node.extend(reversed(kept))
+    graph.output.append(helper.make_tensor_value_info(ends[-1], TensorProto.FLOAT, _LOGITS))
+    _drop_unread(graph)

@@ -5,7 +5,14 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peering.rounds import Spread
+from peering.grid import grid, milliseconds, ratios, spread
+from peering.sections import (
+    choices_table,
+    costs_table,
+    extras_figures,
+    extras_table,
+    layers_table,
+)
 
 PEERS = ("onnxruntime", "openvino")
 _TITLES = {
@@ -27,37 +34,11 @@ Found = dict[str, Any]
 
 def merged(several: Sequence[Found]) -> Found:
     """Return the figures of several files as one; later files win."""
-    found: Found = {"models": {}, "extras": {}}
+    found: Found = {"models": {}, "extras": {}, "failed": {}}
     for one in several:
         for key, values in found.items():
-            values.update(one[key])
+            values.update(one.get(key, {}))
     return found
-
-
-def _grid(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "-" * len(lines[0]))
-    return lines
-
-
-def _spread(values: Sequence[float], form: str = "{:.2f}") -> str:
-    middle, low, high = (form.format(value) for value in Spread.of(values))
-    return f"{middle} [{low}..{high}]"
-
-
-def _ratios(theirs: Sequence[float], own: Sequence[float]) -> list[float]:
-    return [a / b for a, b in zip(theirs, own, strict=True)]
-
-
-def _ms(seconds: Sequence[float]) -> list[float]:
-    return [1e3 * value for value in seconds]
 
 
 def threads_of(found: Found) -> list[int]:
@@ -68,13 +49,13 @@ def threads_of(found: Found) -> list[int]:
 
 def ratios_of(found: Found, inputs: str, threads: int, peer: str) -> dict[str, list[float]]:
     """Return, per model, how many times longer `peer` takes than ours, round by round."""
-    ratios = {}
+    by_model = {}
     for name, model in found["models"].items():
         rounds = model["rounds"]
         theirs, own = rounds.get(f"{peer} {inputs} {threads}"), rounds.get(f"ours best {threads}")
         if theirs and own:
-            ratios[name] = _ratios(theirs, own)
-    return ratios
+            by_model[name] = ratios(theirs, own)
+    return by_model
 
 
 def geometric_mean(values: Iterable[float]) -> float:
@@ -83,26 +64,26 @@ def geometric_mean(values: Iterable[float]) -> float:
 
 
 def times_table(found: Found, inputs: str, threads: int) -> list[str]:
-    """Return the table of milliseconds and ratios of all models."""
+    """Return the table of milliseconds, ratios and noise of all models."""
     heads = ["model", "ours ms", *(f"{peer} ms" for peer in PEERS), *(f"{p} / ours" for p in PEERS)]
-    rows = [heads]
-    ratios = {peer: ratios_of(found, inputs, threads, peer) for peer in PEERS}
+    rows = [[*heads, "SQNR dB ours / peer"]]
+    by_peer = {peer: ratios_of(found, inputs, threads, peer) for peer in PEERS}
     for name, model in found["models"].items():
-        if name not in ratios[PEERS[0]]:
+        if not any(name in known for known in by_peer.values()):
             continue
-        rounds = model["rounds"]
+        rounds, sqnr = model["rounds"], model["sqnr_db"]
         times = [rounds[f"ours best {threads}"]]
-        times += [rounds[f"{peer} {inputs} {threads}"] for peer in PEERS]
-        shown = [_spread(_ms(values)) for values in times]
-        shown += [_spread(ratios[peer][name]) for peer in PEERS]
-        rows.append([model["title"], *shown])
+        times += [rounds.get(f"{peer} {inputs} {threads}") for peer in PEERS]
+        shown = [spread(milliseconds(values)) for values in times]
+        shown += [spread(by_peer[peer].get(name)) for peer in PEERS]
+        rows.append([model["title"], *shown, f"{sqnr['ours']:.1f} / {sqnr['peer']:.1f}"])
     if len(rows) == 1:
         return []
     last = ["geometric mean", "", "", ""]
     for peer in PEERS:
-        mean = geometric_mean(statistics.median(v) for v in ratios[peer].values())
-        last.append(f"{mean:.2f}")
-    return [f"{_TITLES[inputs]}, {threads} thread(s)", *_grid([*rows, last]), ""]
+        medians = [statistics.median(values) for values in by_peer[peer].values()]
+        last.append(f"{geometric_mean(medians):.2f}" if medians else "-")
+    return [f"{_TITLES[inputs]}, {threads} thread(s)", *grid([*rows, [*last, ""]]), ""]
 
 
 def sanity_table(found: Found) -> list[str]:
@@ -123,7 +104,7 @@ def sanity_table(found: Found) -> list[str]:
                 _efficiency(model, "ours compute 1"),
             ]
         )
-    lines = _grid(rows)
+    lines = grid(rows)
     for model in found["models"].values():
         lines += [f"{model['title']}: on the host: {reason}" for reason in model["host_parts"]]
     lines += [
@@ -139,7 +120,7 @@ def _efficiency(model: Found, key: str) -> str:
     if "peak" not in rounds or key not in rounds:
         return "-"
     pairs = zip(rounds[key], rounds["peak"], strict=True)
-    return _spread([2e-7 * model["macs"] / seconds / gops for seconds, gops in pairs], "{:.0f}")
+    return spread([2e-7 * model["macs"] / seconds / gops for seconds, gops in pairs], "{:.0f}")
 
 
 def scaling_table(found: Found, threads: int) -> list[str]:
@@ -149,30 +130,15 @@ def scaling_table(found: Found, threads: int) -> list[str]:
         rounds, cells = model["rounds"], [model["title"]]
         for engine in ("ours", *PEERS):
             many, one = rounds.get(f"{engine} best {threads}"), rounds.get(f"{engine} best 1")
-            cells.append(_spread(_ratios(one, many)) if many and one else "-")
+            cells.append(spread(ratios(one, many)) if many and one else "-")
         rows.append(cells)
-    return [f"{threads} threads: times faster than 1", *_grid(rows), ""]
-
-
-def extras_table(found: Found) -> list[str]:
-    """Return throughput, memory and load times."""
-    lines: list[str] = []
-    for extra in found["extras"].values():
-        rates, feet = extra["throughput"], extra["footprint"]
-        lines.append(f"{extra['title']}: two requests in flight, inferences a second")
-        lines += [f"  {name:20} {_spread(values, '{:.1f}')}" for name, values in rates.items()]
-        lines.append(f"{extra['title']}: fresh process, peak memory and warm load")
-        for name, foot in feet.items():
-            memory, load = foot["peak_bytes"] / 1e6, 1e3 * foot["load_s"]
-            lines.append(f"  {name:20} {memory:8.1f} MB {load:8.1f} ms")
-        lines.append("")
-    return lines
+    return [f"{threads} threads: times faster than 1", *grid(rows), ""]
 
 
 def _verdict(what: str, value: float, bar: float, *, least: bool = True) -> str:
     reached = value >= bar if least else value <= bar
     sign = ">=" if least else "<="
-    return f"  {'reached' if reached else 'MISSED ':8} {what}: {value:.2f} ({sign} {bar:g})"
+    return f"  {'reached' if reached else 'short':8} {what}: {value:.2f} ({sign} {bar:g})"
 
 
 def bars(found: Found) -> list[str]:
@@ -180,8 +146,10 @@ def bars(found: Found) -> list[str]:
     lines = ["Bars (medians; every engine fed what it likes most)"]
     for threads in threads_of(found):
         for peer, bar in _PEER_BARS.items():
-            ratios = ratios_of(found, "best", threads, peer)
-            medians = {name: statistics.median(values) for name, values in ratios.items()}
+            by_model = ratios_of(found, "best", threads, peer)
+            if not by_model:
+                continue
+            medians = {name: statistics.median(values) for name, values in by_model.items()}
             text = f"{threads} thread(s), times {peer}"
             lines.append(_verdict(f"geometric mean, {text}", geometric_mean(medians.values()), bar))
             worst = min(medians, key=lambda name: medians[name])
@@ -201,7 +169,7 @@ def _scaling_bars(found: Found) -> list[str]:
         rounds = found["models"].get(name, {}).get("rounds", {})
         one, two = rounds.get("ours best 1"), rounds.get("ours best 2")
         if one and two:
-            scaling = statistics.median(_ratios(one, two))
+            scaling = statistics.median(ratios(one, two))
             lines.append(_verdict(f"{name}, 2 threads, times 1 thread", scaling, bar))
     return lines
 
@@ -209,15 +177,19 @@ def _scaling_bars(found: Found) -> list[str]:
 def _extra_bars(found: Found) -> list[str]:
     lines = []
     for name, extra in found["extras"].items():
-        rates, feet = extra["throughput"], extra["footprint"]
-        gain = statistics.median(_ratios(rates["ours"], rates["ours, one request"]))
-        memory = feet["ours"]["peak_bytes"] / feet["onnxruntime"]["peak_bytes"]
+        gain, memory, load = extras_figures(extra)
         lines += [
             _verdict(f"{name}, two requests, times one", gain, 1.9),
             _verdict(f"{name}, peak memory, times onnxruntime's", memory, 0.8, least=False),
-            _verdict(f"{name}, warm load, s", feet["ours"]["load_s"], 0.1, least=False),
+            _verdict(f"{name}, warm load, s", load, 0.1, least=False),
         ]
     return lines
+
+
+def _failures(found: Found) -> list[str]:
+    failed = found.get("failed", {})
+    lines = [f"{name} was not measured: {reason}" for name, reason in failed.items()]
+    return lines and [*lines, ""]
 
 
 def text(found: Found) -> str:
@@ -231,5 +203,6 @@ def text(found: Found) -> str:
     for threads in counts:
         if threads > 1:
             lines += scaling_table(found, threads)
-    lines += extras_table(found)
+    for section in (costs_table, layers_table, choices_table, extras_table, _failures):
+        lines += section(found)
     return "\n".join([*lines, *bars(found)])
