@@ -10,18 +10,30 @@ from typing import Any as _Any
 from maccel_aio._core._accelerator import Accelerator as Accelerator
 from maccel_aio._core._accelerator import load as load
 from maccel_aio._core._async_job import Job as Job
+from maccel_aio._core._batched import BatchedModel as BatchedModel
 from maccel_aio._core._binding import DeviceInfo as DeviceInfo
 from maccel_aio._core._binding import isa as isa
 from maccel_aio._core._config import ModelConfig as ModelConfig
+from maccel_aio._core._devices import Pool as Pool
+from maccel_aio._core._devices import open_pool as open_pool
 from maccel_aio._core._file import read_manifest as read_manifest
+from maccel_aio._core._histogram import Histogram as Histogram
 from maccel_aio._core._manifest import Layer as Layer
 from maccel_aio._core._manifest import Manifest as Manifest
 from maccel_aio._core._manifest import Segment as Segment
 from maccel_aio._core._manifest import Variant as Variant
 from maccel_aio._core._model import Model as Model
+from maccel_aio._core._observe import Hooks as Hooks
+from maccel_aio._core._observe import JobView as JobView
 from maccel_aio._core._peaks import Peaks as Peaks
 from maccel_aio._core._peaks import measure_peaks as measure_peaks
+from maccel_aio._core._pooled import PooledModel as PooledModel
+from maccel_aio._core._replica import PoolStats as PoolStats
+from maccel_aio._core._replica import ReplicaStats as ReplicaStats
 from maccel_aio._core._stream import Stream as Stream
+from maccel_aio._core._trace import Trace as Trace
+from maccel_aio._core._trace import trace as trace
+from maccel_aio._core._types import BatchedStats as BatchedStats
 from maccel_aio._core._types import CancelOutcome as CancelOutcome
 from maccel_aio._core._types import CloseReport as CloseReport
 from maccel_aio._core._types import Cluster as Cluster
@@ -60,6 +72,8 @@ if _TYPE_CHECKING:
 
 __all__ = [
     "Accelerator",
+    "BatchedModel",
+    "BatchedStats",
     "BufferInUseError",
     "CancelOutcome",
     "CancelledRequestError",
@@ -76,10 +90,13 @@ __all__ = [
     "DeviceNotFoundError",
     "DeviceStats",
     "ForkedError",
+    "Histogram",
+    "Hooks",
     "InferenceError",
     "InvalidError",
     "Job",
     "JobState",
+    "JobView",
     "Layer",
     "LayerTime",
     "MaccelError",
@@ -90,7 +107,11 @@ __all__ = [
     "ModelStats",
     "OutOfMemoryError",
     "Peaks",
+    "Pool",
+    "PoolStats",
+    "PooledModel",
     "QueueFullError",
+    "ReplicaStats",
     "Segment",
     "ShapeError",
     "Stream",
@@ -98,6 +119,7 @@ __all__ = [
     "StreamStats",
     "TensorSpec",
     "Timing",
+    "Trace",
     "UnsupportedError",
     "Variant",
     "WaitTimeoutError",
@@ -106,7 +128,9 @@ __all__ = [
     "isa",
     "load",
     "measure_peaks",
+    "open_pool",
     "read_manifest",
+    "trace",
 ]
 
 try:

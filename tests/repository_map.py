@@ -10,6 +10,10 @@ SOFT = "tests/native/device/test_soft.c"
 RING = "tests/native/device/test_ring.c"
 
 COVERED_BY = {
+    "maccel_aio/_core/_batch.py": "tests/core/test_batched.py",
+    "maccel_aio/_core/_batcher.py": "tests/core/test_batched.py",
+    "maccel_aio/_core/_devices.py": "tests/core/test_pooled.py",
+    "maccel_aio/_core/_replica.py": "tests/core/test_pooled.py",
     "maccel_aio/compiler/passes/links.py": "tests/compiler/passes/test_fuse.py",
     "maccel_aio/__init__.py": "tests/compiler/test_init__.py",
     "maccel_aio/_core/_accelerator.py": JOBS,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from maccel_aio._core._config import ModelConfig
+    from maccel_aio._core._devices import Pool
+    from maccel_aio._core._observe import Hooks
     from maccel_aio._core._types import CoreId, DeviceStats
 
 
@@ -157,6 +159,7 @@ class Accelerator(BaseAccelerator):
         max_inflight: int | None = None,
         max_waiting: int | None = 1024,
         cancel_grace: float = 1.0,
+        hooks: Hooks | None = None,
     ) -> Opening[Model]:
         """Load a model: ``await`` the result, or use it in ``async with``.
 
@@ -166,6 +169,7 @@ class Accelerator(BaseAccelerator):
             max_inflight: most requests that one event loop may have in flight.
             max_waiting: most requests that may wait for a credit; None for no bound.
             cancel_grace: see ``Model``.
+            hooks: told about every request; None for nobody.
 
         Raises:
             ModelFormatError: if the file is not a sound model.
@@ -174,7 +178,14 @@ class Accelerator(BaseAccelerator):
         """
         return Opening(
             functools.partial(
-                self._load, path, config, max_inflight, max_waiting, cancel_grace, owned=False
+                self._load,
+                path,
+                config,
+                max_inflight,
+                max_waiting,
+                cancel_grace,
+                hooks,
+                owned=False,
             )
         )
 
@@ -185,11 +196,13 @@ class Accelerator(BaseAccelerator):
         max_inflight: int | None,
         max_waiting: int | None,
         cancel_grace: float,
+        hooks: Hooks | None,
+        *,
         owned: bool,
     ) -> Model:
         model = Model(
             path, config, max_inflight=max_inflight, max_waiting=max_waiting,
-            cancel_grace=cancel_grace,
+            cancel_grace=cancel_grace, hooks=hooks,
         )  # fmt: skip
         try:
             await model.launch(self)
@@ -199,6 +212,19 @@ class Accelerator(BaseAccelerator):
             raise
         model._owns_accelerator = owned  # noqa: SLF001 - one mechanism
         return model
+
+    def pool(self, *others: _device.DeviceName | Accelerator) -> Opening[Pool]:
+        """Let this accelerator and others share the work of models: see ``open_pool``.
+
+        Args:
+            *others: names of devices, or accelerators.
+
+        Raises:
+            InvalidError: if one of them is there twice.
+        """
+        from maccel_aio._core._devices import open_pool
+
+        return open_pool([self, *others])
 
     def adopt(self, model: Model) -> None:
         """Remember a model, to close it with the accelerator."""
@@ -270,6 +296,6 @@ def load(
 
     async def start() -> Model:
         made = Accelerator()
-        return await made._load(path, config, None, 1024, 1.0, owned=True)  # noqa: SLF001
+        return await made._load(path, config, None, 1024, 1.0, None, owned=True)  # noqa: SLF001
 
     return Opening(start)

@@ -13,6 +13,8 @@ import numpy as np
 from maccel_aio._core import _binding, _shapes
 from maccel_aio._core._arrays import LARGE_BYTES, Plan, cast, from_onnx, needs_cast
 from maccel_aio._core._config import ModelConfig
+from maccel_aio._core._histogram import Histogram
+from maccel_aio._core._observe import HookWatcher, attach
 from maccel_aio._core._port import Call, Port
 from maccel_aio._core._summary import summary
 from maccel_aio._core._types import ModelStats
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from maccel_aio._core._manifest import Manifest
+    from maccel_aio._core._observe import Hooks
     from maccel_aio._core._resident import Bundle, Loaded, Resident
     from maccel_aio._core._types import LayerTime, TensorSpec
     from maccel_aio._typing import Array
@@ -66,6 +69,7 @@ class BaseModel:
         max_inflight: most requests that one event loop or thread may have in flight.
         max_waiting: most requests that may wait for a credit; None for no bound.
         cancel_grace: how long a cancelled request with ``out=`` waits for the device, seconds.
+        hooks: told about every request; None for nobody.
 
     Raises:
         InvalidError: if a bound is not possible.
@@ -82,6 +86,7 @@ class BaseModel:
         max_inflight: int | None = None,
         max_waiting: int | None = 1024,
         cancel_grace: float = 1.0,
+        hooks: Hooks | None = None,
     ) -> None:
         if max_inflight is not None and max_inflight < 1:
             raise InvalidError(f"max_inflight must be at least 1, got {max_inflight}")
@@ -94,6 +99,7 @@ class BaseModel:
         self._max_inflight = max_inflight
         self._max_waiting = max_waiting
         self.cancel_grace = cancel_grace
+        self._hooks = None if hooks is None else HookWatcher(hooks)
         self._resident: Resident | None = None
         self._lock = threading.Lock()
         self._ports: list[Port] = []
@@ -192,6 +198,7 @@ class BaseModel:
 
     def _add_port(self, port: Port) -> None:
         """Add a port, and count those whose loop or thread has ended as past."""
+        attach(port, self.path, self._hooks)
         with self._lock:
             gone = [other for other in self._ports if other.is_gone()]
             self._past = _add_up(gone, self._past)
@@ -267,6 +274,9 @@ def _add_up(every: Sequence[Port], past: ModelStats) -> ModelStats:
         max_inflight=0,
         lag_mean_ns=lag / completed if completed else 0.0,
         lag_max_ns=max((past.lag_max_ns, *(port.lag_max_ns for port in every))),
+        lag=Histogram(
+            tuple(map(sum, zip(past.lag.counts, *(p.lag_counts for p in every), strict=True)))
+        ),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maccel_aio._core import _observe
 from maccel_aio.errors import InferenceError, ModelFormatError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class CpuSegment:
         feeds = {
             name: np.ascontiguousarray(values[name], dtype=dtype) for name, dtype in self._inputs
         }
+        traces = _observe.tracing()
+        began = time.monotonic_ns() if traces else 0
         items = max((len(feed) for feed in feeds.values()), default=1)
         made: list[list[Any]] = []
         for item in range(items):
@@ -49,6 +53,8 @@ class CpuSegment:
                 made.append(self._session.run(self._outputs, feed))
             except Exception as problem:  # onnxruntime has no common base for its errors
                 raise InferenceError(f"CPU segment {self.name} failed: {problem}") from problem
+        for trace in traces:
+            trace.segment(self.name, began, time.monotonic_ns())
         return [np.stack(parts) for parts in zip(*made, strict=True)]
 
 

@@ -144,4 +144,6 @@ class BaseJob:
         if self.state is JobState.ABANDONED:
             self._port.abandoned -= 1
         self.state, self._status = JobState.FAILED, _binding.CLOSED
+        for watcher in self._port.watchers:
+            watcher.settled(self._port, self, _binding.CLOSED)
         self._port.wake(self)

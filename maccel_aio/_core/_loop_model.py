@@ -18,10 +18,12 @@ from maccel_aio.errors import ClosedError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._config import ModelConfig
     from maccel_aio._core._job import BaseJob
+    from maccel_aio._core._observe import Hooks
     from maccel_aio._core._port import Call
     from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
@@ -36,6 +38,7 @@ class LoopModel(BaseModel):
         max_inflight: most requests that one event loop may have in flight.
         max_waiting: most requests that may wait for a credit; None for no bound.
         cancel_grace: how long a cancelled request with ``out=`` waits for the device, seconds.
+        hooks: told about every request; None for nobody.
     """
 
     _ring_credits = RING_CREDITS
@@ -48,10 +51,11 @@ class LoopModel(BaseModel):
         max_inflight: int | None = None,
         max_waiting: int | None = 1024,
         cancel_grace: float = 1.0,
+        hooks: Hooks | None = None,
     ) -> None:
         super().__init__(
             path, config, max_inflight=max_inflight, max_waiting=max_waiting,
-            cancel_grace=cancel_grace,
+            cancel_grace=cancel_grace, hooks=hooks,
         )  # fmt: skip
         self._port: LoopPort | None = None
 
@@ -100,7 +104,27 @@ class LoopModel(BaseModel):
         workers = self._here().device.info.workers
         return min(max(4, 2 * workers), self._credits())
 
+    def device_workers(self) -> int:
+        """Return how many requests the device works at in parallel on this host."""
+        return self._here().device.info.workers
+
     # ---- carrying out
+
+    def prepare(
+        self,
+        arrays: list[Array],
+        out: Sequence[Array] | None,
+        cache_size: int,
+        params: object,
+        deadline: float | None,
+        priority: int,
+    ) -> Prepared:
+        """Check a call and find its plan: see ``Model.infer`` for what may be wrong with it.
+
+        Raises:
+            MaccelError: as ``Model.infer`` does.
+        """
+        return self._prepare(arrays, out, cache_size, params, deadline, priority)
 
     async def arrays(self, x: object) -> list[Array]:
         """Return the inputs as arrays that the device can read; large ones convert in a thread."""
@@ -199,6 +223,8 @@ class LoopModel(BaseModel):
             port.give_back(slot)
             raise
         port.submitted += 1
+        if port.watchers:
+            port.admitted(job)
         return job
 
     def start(self, port: LoopPort, slot: Slot, prepared: Prepared) -> Job:

@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._base_model import convert
+from maccel_aio._core._batched import BatchedModel
 from maccel_aio._core._loop_model import LoopModel
 from maccel_aio._core._stream import Stream
 from maccel_aio._core._threads import run_blocking, run_shielded, shielded
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._accelerator import Accelerator
     from maccel_aio._core._async_job import Job
     from maccel_aio._core._config import ModelConfig
+    from maccel_aio._core._observe import Hooks
     from maccel_aio._core._stream import OnError, Order, Overflow
     from maccel_aio._typing import Array
 
@@ -44,6 +46,7 @@ class Model(LoopModel):
         max_waiting: most requests that may wait for a credit; None for no bound.
         cancel_grace: how long a cancelled request with ``out=`` waits for the device to let go of
             the caller's arrays, seconds; then they are quarantined.
+        hooks: told about every request; None for nobody, which costs nothing.
     """
 
     def __init__(
@@ -54,10 +57,11 @@ class Model(LoopModel):
         max_inflight: int | None = None,
         max_waiting: int | None = 1024,
         cancel_grace: float = 1.0,
+        hooks: Hooks | None = None,
     ) -> None:
         super().__init__(
             path, config, max_inflight=max_inflight, max_waiting=max_waiting,
-            cancel_grace=cancel_grace,
+            cancel_grace=cancel_grace, hooks=hooks,
         )  # fmt: skip
         self._accelerator: Accelerator | None = None
         self._owns_accelerator = False
@@ -217,6 +221,7 @@ class Model(LoopModel):
         port = self.port_here()
         slot = port.take()
         if slot is None:
+            port.drop()
             raise QueueFullError(f"all {port.limit} credits are in use")
         return self.start(port, slot, prepared)
 
@@ -250,6 +255,22 @@ class Model(LoopModel):
             self, source, prepare=prepare, finish=finish, depth=depth, order=order,
             overflow=overflow, on_error=on_error,
         )  # fmt: skip
+
+    def batched(
+        self, *, max_batch: int = 8, max_wait: float = 0.002, max_queue: int = 256
+    ) -> BatchedModel:
+        """Let concurrent callers share requests: ``async with`` it, then ``await`` its ``infer``.
+
+        Args:
+            max_batch: most items of one request.
+            max_wait: longest wait for company while the device is busy, seconds. While it is not,
+                nobody waits.
+            max_queue: most callers that may wait; more get QueueFullError.
+
+        Raises:
+            InvalidError: if a bound is not possible.
+        """
+        return BatchedModel(self, max_batch, max_wait, max_queue)
 
     async def speedrun(self, n: int = 10) -> float:
         """Return the seconds that one inference computes, without transfers: the mean of ``n``.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from maccel_aio._core import _binding, _guard
+from maccel_aio._core._histogram import BUCKETS, bucket_of
 from maccel_aio._core._types import JobState
 from maccel_aio._typing import override
 from maccel_aio.errors import ClosedError, QueueFullError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from maccel_aio._core._arrays import Plan
     from maccel_aio._core._job import BaseJob
+    from maccel_aio._core._observe import DropReason, Watcher
     from maccel_aio._core._ring import Ring, Slot
     from maccel_aio._typing import Array
 
@@ -83,6 +85,11 @@ class Port:
         self.submitted = self.completed = self.failed = self.cancelled = self.expired = 0
         self.abandoned = 0
         self.lag_sum_ns = self.lag_max_ns = 0
+        self.lag_counts = [0] * BUCKETS
+        #: The model's name, and who watches: its hooks, and the traces that run.
+        self.label = ""
+        self.own_watchers: tuple[Watcher, ...] = ()
+        self.watchers: tuple[Watcher, ...] = ()
         self.job_type = job_type
         self._wake = wake
 
@@ -92,6 +99,12 @@ class Port:
         return (
             f"<Port {state} [{self.in_flight}/{self.limit} in flight, {len(self.waiters)} waiting]>"
         )
+
+    @property
+    def device_name(self) -> str:
+        """The device of its ring; nothing where only credits are counted."""
+        device = getattr(self.ring, "device", None)
+        return "" if device is None else str(device.name)
 
     def is_gone(self) -> bool:
         """Return whether its loop or thread has ended and nothing of it runs."""
@@ -125,6 +138,7 @@ class Port:
             QueueFullError: if ``max_waiting`` others wait.
         """
         if self.max_waiting is not None and len(self.waiters) >= self.max_waiting:
+            self.drop()
             raise QueueFullError(f"{len(self.waiters)} requests wait for a credit already")
         waiter = Waiter()
         self.waiters.append(waiter)
@@ -201,7 +215,19 @@ class Port:
             self._release()
             raise
         self.submitted += 1
+        if self.watchers:
+            self.admitted(job)
         return job
+
+    def admitted(self, job: BaseJob) -> None:
+        """Tell the watchers of a submission."""
+        for watcher in self.watchers:
+            watcher.admitted(self, job)
+
+    def drop(self, reason: DropReason = "queue_full", n: int = 1) -> None:
+        """Tell the watchers that something was turned away."""
+        for watcher in self.watchers:
+            watcher.dropped(reason, n)
 
     def _release(self) -> None:
         self.in_flight -= 1
@@ -223,6 +249,9 @@ class Port:
             lag = reaped - done
             self.lag_sum_ns += lag
             self.lag_max_ns = max(self.lag_max_ns, lag)
+            self.lag_counts[bucket_of(lag)] += 1
+        for watcher in self.watchers:
+            watcher.settled(self, job, status)
         self._share()
         self.wake(job)
 

@@ -8,7 +8,7 @@ until it is consumed, so everything is bounded by construction; no queue per sta
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, Self, TypeVar, get_args
 
 import anyio
 import anyio.to_thread
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
     from types import TracebackType
 
+    from maccel_aio._core._async_job import LoopPort
     from maccel_aio._core._backends import Loop
     from maccel_aio._core._job import BaseJob
-    from maccel_aio._core._model import Model
 
 T = TypeVar("T")
 
@@ -50,8 +50,25 @@ class _Signal:
         self._loop.wake(parked)
 
 
+class Runs(Protocol):
+    """What a stream needs of a model, or of several."""
+
+    @property
+    def cancel_grace(self) -> float:
+        """Longest wait for what still runs at the end, seconds."""
+
+    def port_here(self) -> LoopPort:
+        """Return the port of the running loop."""
+
+    def default_depth(self) -> int:
+        """Return how many items keep the device busy."""
+
+    async def request(self, x: object, jobs: set[BaseJob]) -> BaseJob:
+        """Run once and return the job, done."""
+
+
 class Stream(Generic[T]):
-    """A pipelined run of a model over a source. Made by ``Model.stream``.
+    """A pipelined run of a model over a source. Made by ``stream`` of a model.
 
     Use it in ``async with``, then iterate with ``async for``; leaving the block, in whatever way,
     ends everything. One event loop, one consumer at a time. All mutable state belongs to the loop.
@@ -59,7 +76,7 @@ class Stream(Generic[T]):
 
     def __init__(
         self,
-        model: Model,
+        model: Runs,
         source: AsyncIterable[T] | Iterable[T],
         *,
         prepare: Callable[[T], Any] | None,
@@ -95,14 +112,14 @@ class Stream(Generic[T]):
 
     @override
     def __repr__(self) -> str:
-        stats = self.statistics()
+        stats = self.stats()
         state = "new" if self._group is None else "ended" if self._ended else "running"
         return (
             f"<Stream {state} [{stats.in_flight} in flight, {stats.delivered} delivered, "
             f"{stats.dropped} dropped]>"
         )
 
-    def statistics(self) -> StreamStats:
+    def stats(self) -> StreamStats:
         """Return a snapshot of the counters."""
         return StreamStats(
             produced=self._produced,
@@ -111,6 +128,8 @@ class Stream(Generic[T]):
             failed=self._failed,
             in_flight=len(self._waiting) + len(self._sequence),
         )
+
+    statistics = stats
 
     # ---- life
 
@@ -231,6 +250,7 @@ class Stream(Generic[T]):
             keep = 1 if self._overflow == "latest" else self._depth
             if len(self._waiting) >= keep:
                 self._dropped += 1
+                self._model.port_here().drop("overflow")
                 if self._overflow == "drop_new":
                     return
                 self._waiting.popleft()

@@ -7,6 +7,7 @@ import enum
 import functools
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from maccel_aio._core._histogram import Histogram
 from maccel_aio._typing import override
 
 T = TypeVar("T")
@@ -157,6 +158,7 @@ class ModelStats(NamedTuple):
     #: Device done to reaped by the loop, over all requests so far: nanoseconds.
     lag_mean_ns: float
     lag_max_ns: int
+    lag: Histogram = Histogram()
 
 
 class DeviceStats(NamedTuple):
@@ -208,6 +210,37 @@ class StreamStats(NamedTuple):
     failed: int
     #: Items somewhere between source and consumer.
     in_flight: int
+
+
+class BatchedStats(NamedTuple):
+    """A snapshot of a batched model. Callers count once, however many items they bring."""
+
+    #: Callers that were accepted.
+    submitted: int
+    completed: int
+    failed: int
+    cancelled: int
+    #: Callers whose deadline passed before a core took their batch.
+    expired: int
+    #: Callers that met a full queue.
+    refused: int
+    #: Callers that ran once more, alone, because their batch failed.
+    retried: int
+    #: Callers that wait for a batch now, and batches that are on their way.
+    waiting: int
+    in_flight: int
+    batches: int
+    #: How many batches had 1, 2, 3 ... items.
+    sizes: tuple[int, ...]
+    #: From joining to leaving, over the callers that left.
+    wait_mean_ns: float
+    wait_max_ns: int
+
+    @property
+    def mean_size(self) -> float:
+        """Items in a batch, on average; 0 before the first."""
+        items = sum(size * count for size, count in enumerate(self.sizes, 1))
+        return items / self.batches if self.batches else 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
