@@ -1,4 +1,6 @@
 /* test_vector_generic.c - elementwise, pooling, resizing, reducing and row kernels of the vector levels against the scalar ones. */
+#include <math.h>
+
 #include "../common/tables.h"
 #include "test_vector.h"
 
@@ -60,6 +62,27 @@ static void random_eltwise(vt_case *c) {
   c->insn.i[10] = vt_range(0, MX_ELT_COUNT - 1), c->insn.f[4] = vt_float(0.01f, 1.0f),
   c->insn.f[5] = vt_float(0.01f, 1.0f);
   finish_slots(c);
+}
+
+/* An image by a float for each of its channels, or by one for all: from a tensor or a constant, not always numbers. */
+static void random_scaling(vt_case *c) {
+  static const int types[] = {MACCEL_U8, MACCEL_S8, MACCEL_S16};
+  const int constant = vt_chance(40), single = vt_chance(20);
+  int dims[4];
+  random_dims(dims);
+  if (vt_chance(50)) dims[3] = vt_range(1, 12) * 8;
+  add_input(c, 0, types[vt_range(0, 2)], dims), add_output(c, types[vt_range(0, 2)], dims);
+  const int row[4] = {1, 1, 1, single ? 1 : dims[3]};
+  if (constant) {
+    vt_constant(c, 5, MACCEL_F32, row, 4);
+  } else {
+    add_input(c, 1, MACCEL_F32, row);
+    for (int d = 0; d < 4; d++)
+      if (row[d] != dims[d]) c->task.in[1].dims[d] = dims[d], c->task.in[1].stride[d] = 0;
+  }
+  float *values = (float *)(constant ? c->constants[5] : (void *)c->task.in[1].data);
+  if (vt_chance(20)) values[vt_range(0, row[3] - 1)] = vt_chance(50) ? NAN : INFINITY;
+  c->insn.i[10] = vt_range(0, 2), c->insn.f[4] = vt_float(-1.0f, 1.0f), c->insn.f[5] = vt_float(0.0f, 2.0f);
 }
 
 static void random_map(vt_case *c) {
@@ -177,11 +200,11 @@ static void random_matmul(vt_case *c) {
 static const struct {
   int op;
   void (*make)(vt_case *c);
-} makers[] = {{MX_OP_ELTWISE, random_eltwise}, {MX_OP_ELTWISE, random_addition},
-              {MX_OP_MAP, random_map},         {MX_OP_MAP, random_order},
-              {MX_OP_POOL, random_pool},       {MX_OP_SOFTMAX, random_rows},
-              {MX_OP_LAYERNORM, random_rows},  {MX_OP_REDUCE, random_reduce},
-              {MX_OP_RESIZE, random_resize},   {MX_OP_MATMUL, random_matmul}};
+} makers[] = {
+    {MX_OP_ELTWISE, random_eltwise}, {MX_OP_ELTWISE, random_addition}, {MX_OP_ELTWISE, random_scaling},
+    {MX_OP_MAP, random_map},         {MX_OP_MAP, random_order},        {MX_OP_POOL, random_pool},
+    {MX_OP_SOFTMAX, random_rows},    {MX_OP_LAYERNORM, random_rows},   {MX_OP_REDUCE, random_reduce},
+    {MX_OP_RESIZE, random_resize},   {MX_OP_MATMUL, random_matmul}};
 
 static int check_level(const mx_kernel *const *kernels, vt_case *c, int parts, int *ran) {
   const mx_kernel *reference = mx_kernels_scalar(c->insn.op)[0];

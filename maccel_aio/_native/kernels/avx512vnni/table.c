@@ -17,9 +17,11 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const dwconv[] = {&mx_dwconv_3x3_avx512vnni, &mx_dwconv_5x5_avx512vnni,
                                             &mx_dwconv_avx512vnni, NULL};
   static const mx_kernel *const convf[] = {&mx_convf_avx512vnni, &mx_generic_convf, NULL};
-  static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_generic_eltwise, NULL};
+  static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_rescale_avx512vnni, &mx_generic_eltwise,
+                                             NULL};
   static const mx_kernel *const pool[] = {&mx_vector_pool, &mx_generic_pool, NULL};
-  static const mx_kernel *const map[] = {&mx_vector_flip, &mx_vector_lookup, &mx_generic_map, NULL};
+  static const mx_kernel *const map[] = {&mx_vector_flip, &mx_vector_lookup, &mx_rescale_avx512vnni,
+                                         &mx_generic_map, NULL};
   static const mx_kernel *const matmul[] = {&mx_vector_matmul, &mx_generic_matmul, NULL};
   static const mx_kernel *const softmax[] = {&mx_vector_softmax, NULL};
   static const mx_kernel *const layernorm[] = {&mx_vector_layernorm, NULL};

@@ -12,5 +12,6 @@ extern const mx_kernel mx_dwconv_avx512vnni;
 extern const mx_kernel mx_dwconv_3x3_avx512vnni;
 extern const mx_kernel mx_dwconv_5x5_avx512vnni;
 extern const mx_kernel mx_convf_avx512vnni;
+extern const mx_kernel mx_rescale_avx512vnni;
 
 #endif
