@@ -1,16 +1,39 @@
 /* row.h - the end of an integer convolution for one pixel: up to 64 sums in channel order -> the outputs.
  *
- * Without an activation the sums go straight to integers or floats, 16 at a time, with residual, table and second output.
- * Everything else is mx_conv_finish(), in strips of floats. */
+ * The sums go straight to integers or floats, 16 at a time, with residual, activation, table and second output. The types
+ * and activations that have no form for 16 lanes are left to mx_conv_finish(), in strips of floats. */
 #ifndef MX_VECTOR_ROW_H
 #define MX_VECTOR_ROW_H
 
 #include "../generic/finish.h"
 #include "i32x16.h"
+#if !defined(__aarch64__)
+#include "act.h"
+#endif
 
 enum { ROW_CHANNELS = 64 };
 
 static int row_integer(int dtype) { return dtype == MACCEL_U8 || dtype == MACCEL_S8 || dtype == MACCEL_S16; }
+
+/* Activations here: those that make numbers of numbers, at least where their parameters are small enough. */
+static inline int row_has_act(const mxp_insn *n) {
+#if defined(__aarch64__)
+  return n->i[11] == MX_ACT_NONE;
+#else
+  const float a = n->f[0], b = n->f[1];
+  switch (n->i[11]) {
+    case MX_ACT_NONE:
+    case MX_ACT_SIGMOID:
+    case MX_ACT_SILU:
+    case MX_ACT_TANH: return 1;
+    case MX_ACT_CLAMP: return a <= b;
+    case MX_ACT_LEAKY:
+    case MX_ACT_HARDSIGMOID:
+    case MX_ACT_HARDSWISH: return a > -65536.0f && a < 65536.0f && b > -65536.0f && b < 65536.0f;
+    default: return 0;
+  }
+#endif
+}
 
 /* A float residual may be NaN, which the conversion here does not turn into 0 as put() does. */
 static inline int row_is_linear(const mx_task *t) {
@@ -22,8 +45,8 @@ static inline int row_is_linear(const mx_task *t) {
   const int second_ok =
       n->out[1] == MXP_NONE || row_integer(t->out[1].dtype) || t->out[1].dtype == MACCEL_F32;
   const int first_ok = row_integer(t->out[0].dtype) || t->out[0].dtype == MACCEL_F32;
-  return n->op != MX_OP_CONVDYN && n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && residual_ok && first_ok &&
-         second_ok;
+  const int scale_ok = n->f[3] > -1048576.0f && n->f[3] < 1048576.0f;
+  return n->op != MX_OP_CONVDYN && row_has_act(n) && scale_ok && residual_ok && first_ok && second_ok;
 }
 
 /* (float)(q - zero) of 16 elements */
@@ -69,18 +92,48 @@ MX_INLINE int row_room(const mx_view *o, int c0, int n) {
          end * mx_dtype_bytes(o->dtype) <= o->stride[2];
 }
 
+#if defined(__aarch64__)
+MX_INLINE f16 row_act(const mxp_insn *n, f16 v) {
+  (void)n;
+  return v;
+}
+#else
+/* What is long stays out of the loops. */
+static __attribute__((noinline)) f16 row_long_act(int act, f16 v) {
+  const f16 none = f16_zero();
+  if (act == MX_ACT_SIGMOID) return f16_act(MX_ACT_SIGMOID, v, none, none);
+  return act == MX_ACT_SILU ? f16_act(MX_ACT_SILU, v, none, none) : f16_act(MX_ACT_TANH, v, none, none);
+}
+
+MX_INLINE f16 row_act(const mxp_insn *n, f16 v) {
+  const f16 a = f16_all(n->f[0]), b = f16_all(n->f[1]);
+  switch (n->i[11]) {
+    case MX_ACT_NONE: return v;
+    case MX_ACT_CLAMP: return f16_act(MX_ACT_CLAMP, v, a, b);
+    case MX_ACT_LEAKY: return f16_act(MX_ACT_LEAKY, v, a, b);
+    case MX_ACT_HARDSIGMOID: return f16_act(MX_ACT_HARDSIGMOID, v, a, b);
+    case MX_ACT_HARDSWISH: return f16_act(MX_ACT_HARDSWISH, v, a, b);
+    default: return row_long_act(n->i[11], v);
+  }
+}
+#endif
+
 static inline void row_linear(const mx_task *t, const int32_t *sums, const float *scale, int n,
                               const mx_place *place) {
   const mxp_insn *i = t->insn;
   const mx_view *o = &t->out[0], *second = &t->out[1], *r = &t->in[1];
   const int residual = i->in[1] != MXP_NONE, both = i->out[1] != MXP_NONE;
+  const int after = (i->flags & MX_INSN_RES_AFTER_ACT) != 0;
   const int bo = mx_dtype_bytes(o->dtype), bs = mx_dtype_bytes(second->dtype), br = mx_dtype_bytes(r->dtype);
   const int room = row_room(o, place->c0, n), room1 = both && row_room(second, place->c0, n);
   uint8_t *to = o->data + place->out0;
   for (int c = 0; c < n; c += 16) {
-    f16 v = f16_mul(f16_from(i16_load(sums + c)), f16_load(scale + c));
-    if (residual)
-      v = f16_add(v, f16_mul(row_load_some(r, r->data + place->res + c * br, n - c), f16_all(i->f[2])));
+    f16 v = f16_mul(f16_from(i16_load(sums + c)), f16_load(scale + c)), d = v;
+    if (residual) d = f16_mul(row_load_some(r, r->data + place->res + c * br, n - c), f16_all(i->f[2]));
+    if (residual && !after) v = f16_add(v, d);
+    v = row_act(i, v);
+    if (residual && after) v = f16_add(v, d);
+    v = f16_mul(v, f16_all(i->f[3]));
     row_store_some(o, to + c * bo, v, i->i[12], i->i[13], n - c, room);
     if (both)
       row_store_some(second, second->data + place->out1 + c * bs, f16_mul(v, f16_all(i->f[4])), i->i[14],
