@@ -133,7 +133,7 @@ static void epilogue(vt_case *c, const int *out, int ends) {
   if (t->out[0].dtype == MACCEL_U8 && vt_chance(15)) vt_constant(c, 3, MACCEL_U8, (int[]){256}, 1);
   if (linear) return;
   n->i[11] = vt_range(0, MX_ACT_COUNT - 1), n->flags = vt_chance(50) ? MX_INSN_RES_AFTER_ACT : 0;
-  if (vt_chance(50)) n->i[11] = MX_ACT_NONE;
+  if (vt_chance(50)) n->i[11] = vt_chance(60) ? MX_ACT_NONE : MX_ACT_HARDSWISH;
   n->f[0] = vt_float(-1.0f, 1.0f), n->f[1] = n->f[0] + vt_float(0.0f, 3.0f),
   n->f[3] = vt_chance(40) ? 1.0f : vt_float(0.1f, 30.0f);
   if (n->i[11] == MX_ACT_PRELU) vt_constant(c, 4, MACCEL_F32, &out[3], 1);

@@ -41,7 +41,8 @@ static inline void u8s8_end(vt_case *c, const u8s8_shape *s, const int out[4]) {
     n->in[1] = 1, n->f[2] = vt_float(-0.5f, 0.5f), n->flags = vt_chance(50) ? MX_INSN_RES_AFTER_ACT : 0;
   }
   if (vt_chance(30)) {
-    n->i[11] = vt_range(0, MX_ACT_COUNT - 1), n->f[0] = vt_float(-1.0f, 1.0f), n->f[1] = n->f[0] + 1.0f;
+    n->i[11] = vt_chance(40) ? MX_ACT_HARDSWISH : vt_range(0, MX_ACT_COUNT - 1);
+    n->f[0] = vt_float(-1.0f, 1.0f), n->f[1] = n->f[0] + 1.0f;
     n->f[3] = vt_float(0.1f, 9.0f);
     if (n->i[11] == MX_ACT_PRELU) vt_constant(c, 4, MACCEL_F32, &out[3], 1);
   }

@@ -3,6 +3,7 @@
 #define MX_AVX512VNNI_CONV_MODE_H
 
 #include "../scalar/num.h"
+#include "hard_swish.h"
 #include "tile.h"
 
 static int conv_is_byte(const mx_view *v) { return v->dtype == MACCEL_U8 || v->dtype == MACCEL_S8; }
@@ -22,8 +23,10 @@ static int conv_byte_mode(const mx_task *t) {
   if (n->in[1] == MXP_NONE) {
     const int saturate =
         t->out[0].dtype == MACCEL_U8 && t->out[0].zero == 0 && n->i[12] == 0 && n->i[13] == 255;
-    return !plain ? TILE_SUMS : saturate ? TILE_SATURATE : TILE_CLAMP;
+    if (hard_swish_is_small(n)) return TILE_NARROW;
+    return !plain || n->f[3] != 1.0f ? TILE_SUMS : saturate ? TILE_SATURATE : TILE_CLAMP;
   }
+  if (n->f[3] != 1.0f) return TILE_SUMS;
   if (conv_word_residual(r)) return plain || n->i[11] == MX_ACT_CLAMP ? TILE_NARROW : TILE_SUMS;
   return plain && conv_byte_residual(r) ? TILE_RESIDUAL : TILE_SUMS;
 }
@@ -49,8 +52,7 @@ static int conv_float_direct(const mx_task *t) {
 static int conv_mode(const mx_task *t) {
   const mxp_insn *n = t->insn;
   if (n->op == MX_OP_CONVDYN || conv_float_direct(t)) return TILE_FLOAT;
-  if (n->f[3] != 1.0f) return TILE_SUMS;
-  if (t->out[0].dtype == MACCEL_S16) return conv_wide_mode(t);
+  if (t->out[0].dtype == MACCEL_S16) return n->f[3] == 1.0f ? conv_wide_mode(t) : TILE_SUMS;
   return conv_is_byte(&t->out[0]) && n->out[1] == MXP_NONE ? conv_byte_mode(t) : TILE_SUMS;
 }
 
@@ -105,6 +107,16 @@ static void conv_fill_words(const mx_task *t, tile *x, int groups, int column, i
       conv_bytes(&t->out[1], n->i[14], n->i[15], conv_store_mask(&t->out[1], groups, column, left, wide));
 }
 
+static void conv_fill_hard(const mx_task *t, tile *x) {
+  const mxp_insn *n = t->insn;
+  x->hard = hard_swish_is_small(n);
+  if (!x->hard) return;
+  x->hard_a = tile_all_floats(n->f[0]), x->hard_b = tile_all_floats(n->f[1]),
+  x->times = tile_all_floats(n->f[3]);
+  x->clamp_a = tile_all_floats((float)(n->i[12] - t->out[0].zero));
+  x->clamp_b = tile_all_floats((float)(n->i[13] - t->out[0].zero));
+}
+
 /* The epilogue of a panel of `wide` columns from `column` on; `left` columns of the group are still to come. */
 static void conv_fill_epilogue(const mx_task *t, tile *x, int mode, int groups, int column, int left,
                                int wide) {
@@ -113,6 +125,7 @@ static void conv_fill_epilogue(const mx_task *t, tile *x, int mode, int groups, 
   x->out_at = column * (int64_t)mx_dtype_bytes(o->dtype);
   conv_fill_residual(t, x, left < wide ? left : wide, column);
   x->wide_mask = mask;
+  if (mode == TILE_NARROW && !x->residual) conv_fill_hard(t, x);
   if (mode == TILE_WIDE) conv_fill_words(t, x, groups, column, left, wide);
   if (mode <= TILE_NARROW) x->bytes = conv_bytes(o, t->insn->i[12], t->insn->i[13], mask);
 }

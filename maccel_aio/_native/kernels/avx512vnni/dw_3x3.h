@@ -65,7 +65,7 @@ MX_INLINE void dw_half_s1(int mode, __m512i h[2][2], const dw_strip *t, __m512i 
       if (mode == DW_SUMS)
         dw_store_sums(t, r, x + k, j + i, z[i][r][k]);
       else
-        z[i][r][k] = dw_scaled(z[i][r][k], dw_floats(t, (j + i) * DW_3X3_S1 + 1));
+        z[i][r][k] = dw_scaled(mode, t, z[i][r][k], dw_floats(t, (j + i) * DW_3X3_S1 + 1));
     }
   }
   MX_UNROLL for (int r = 0; r < 2; r++) MX_UNROLL for (int k = 0; k < 2; k++) h[r][k] =
@@ -127,7 +127,7 @@ MX_INLINE void dw_finish_s2(int width, int mode, const dw_strip *t, __m512i z[2]
       if (mode == DW_SUMS)
         dw_store_sums(t, r, x, j, z[r][j]);
       else
-        z[r][j] = dw_scaled(z[r][j], dw_floats(t, j * DW_3X3_S2 + 1));
+        z[r][j] = dw_scaled(mode, t, z[r][j], dw_floats(t, j * DW_3X3_S2 + 1));
     }
     if (mode != DW_SUMS)
       dw_store(width, t, r, to,
@@ -161,9 +161,11 @@ typedef void (*dw_slide_fn)(const dw_strip *t);
 #define DW_SLIDES(stride, width)       \
   DW_SLIDE(stride, width, DW_SATURATE) \
   DW_SLIDE(stride, width, DW_CLAMP)    \
-  DW_SLIDE(stride, width, DW_SUMS)
-#define DW_SLIDE_ROW(stride, width) \
-  {dw_##stride##_##width##_DW_SATURATE, dw_##stride##_##width##_DW_CLAMP, dw_##stride##_##width##_DW_SUMS}
+  DW_SLIDE(stride, width, DW_SUMS)     \
+  DW_SLIDE(stride, width, DW_HARD)
+#define DW_SLIDE_ROW(stride, width)                                                                        \
+  {dw_##stride##_##width##_DW_SATURATE, dw_##stride##_##width##_DW_CLAMP, dw_##stride##_##width##_DW_SUMS, \
+   dw_##stride##_##width##_DW_HARD}
 
 DW_SLIDES(s1, DW_64)
 DW_SLIDES(s1, DW_32)

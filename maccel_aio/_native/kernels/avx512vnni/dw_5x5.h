@@ -119,7 +119,7 @@ MX_INLINE void dw_half_5x5(int tile, int stride, int mode, __m512i h[DW_5X5_TILE
       if (mode == DW_SUMS)
         dw_store_sums(t, r, x + c, j + i, z[i][c]);
       else
-        z[i][c] = dw_scaled(z[i][c], scale), dw_settle(&z[i][c]);
+        z[i][c] = dw_scaled(mode, t, z[i][c], scale), dw_settle(&z[i][c]);
     }
   }
   MX_UNROLL for (int c = 0; c < tile; c++) h[c] = dw_words(mode, t, z[0][c], z[1][c]), dw_settle(&h[c]);
@@ -172,10 +172,11 @@ typedef void (*dw_tile_fn)(const dw_strip *t, const uint8_t *columns, int width,
 #define DW_TILES(tile, stride)       \
   DW_TILE(tile, stride, DW_SATURATE) \
   DW_TILE(tile, stride, DW_CLAMP)    \
-  DW_TILE(tile, stride, DW_SUMS)
+  DW_TILE(tile, stride, DW_SUMS)     \
+  DW_TILE(tile, stride, DW_HARD)
 #define DW_TILE_ROW(tile, stride)                                                 \
   {dw_tile_##tile##_##stride##_DW_SATURATE, dw_tile_##tile##_##stride##_DW_CLAMP, \
-   dw_tile_##tile##_##stride##_DW_SUMS}
+   dw_tile_##tile##_##stride##_DW_SUMS, dw_tile_##tile##_##stride##_DW_HARD}
 
 DW_INTERLEAVE(1, DW_64)
 DW_INTERLEAVE(1, DW_32)

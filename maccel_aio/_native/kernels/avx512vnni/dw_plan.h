@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dw_strip.h"
+#include "hard_swish.h"
 
 /* A tap of the window; outside of it where a byte of a lane has no use. */
 typedef struct dw_tap {
@@ -44,9 +45,10 @@ static int dw_room(const mx_task *t, int mode) {
 
 static int dw_mode_of(const mx_task *t) {
   const mxp_insn *n = t->insn;
-  const int plain = t->out[0].dtype == MACCEL_U8 && n->out[1] == MXP_NONE && n->in[1] == MXP_NONE &&
-                    n->i[11] == MX_ACT_NONE && n->f[3] == 1.0f && n->cst[3] == MXP_NONE;
-  if (!plain) return DW_SUMS;
+  const int plain =
+      t->out[0].dtype == MACCEL_U8 && n->out[1] == MXP_NONE && n->in[1] == MXP_NONE && n->cst[3] == MXP_NONE;
+  if (plain && hard_swish_is_small(n)) return DW_HARD;
+  if (!plain || n->i[11] != MX_ACT_NONE || n->f[3] != 1.0f) return DW_SUMS;
   return t->out[0].zero == 0 && n->i[12] == 0 && n->i[13] == 255 ? DW_SATURATE : DW_CLAMP;
 }
 

@@ -21,7 +21,8 @@ enum dw_width { DW_64, DW_32, DW_16, DW_SOME, DW_WIDTHS };
 
 MX_INLINE int dw_width_channels(int width) { return width == DW_64 ? 64 : width == DW_32 ? 32 : 16; }
 
-enum dw_mode { DW_SATURATE, DW_CLAMP, DW_SUMS, DW_MODES };
+/* DW_HARD: hard swish, a multiplier and a clamp, all in float, in front of the packs. */
+enum dw_mode { DW_SATURATE, DW_CLAMP, DW_SUMS, DW_HARD, DW_MODES };
 
 typedef struct dw_strip {
   /* Input row `slot` of each band at column 0, first channel of the block. `keep` is -1, or 0 for a row of padding:
@@ -39,6 +40,7 @@ typedef struct dw_strip {
   __mmask16 some; /* channels of a DW_SOME block */
   uint8_t zero_in, low, high;
   int16_t zero;
+  float hard_a, hard_b, times, least, most; /* DW_HARD: of the activation, f3, the range without its zero */
   uint8_t *columns; /* scratch for interleaved columns */
   int32_t *sums;    /* DW_SUMS: [row][column - x0][64] */
   int64_t sums_row; /* of one row, in elements */
@@ -111,13 +113,23 @@ MX_INLINE void dw_store_sums(const dw_strip *t, int row, int x, int j, __m512i z
 
 /* ---- the end: s32 -> s32 of the output's scale -> s16 -> u8 */
 
-MX_INLINE __m512i dw_scaled(__m512i z, __m512 scale) {
-  return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(z), scale));
+MX_INLINE __m512 dw_clamped(__m512 v, float low, float high) {
+  return _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(low)), _mm512_set1_ps(high));
+}
+
+MX_INLINE __m512i dw_scaled(int mode, const dw_strip *t, __m512i z, __m512 scale) {
+  __m512 v = _mm512_mul_ps(_mm512_cvtepi32_ps(z), scale);
+  if (mode == DW_HARD) {
+    const __m512 line = _mm512_add_ps(_mm512_mul_ps(v, _mm512_set1_ps(t->hard_a)), _mm512_set1_ps(t->hard_b));
+    v = _mm512_mul_ps(_mm512_mul_ps(v, dw_clamped(line, 0.0f, 1.0f)), _mm512_set1_ps(t->times));
+    v = dw_clamped(v, t->least, t->most);
+  }
+  return _mm512_cvtps_epi32(v);
 }
 
 MX_INLINE __m512i dw_words(int mode, const dw_strip *t, __m512i a, __m512i b) {
   const __m512i v = _mm512_packs_epi32(a, b);
-  return mode == DW_CLAMP ? _mm512_adds_epi16(v, _mm512_set1_epi16(t->zero)) : v;
+  return mode != DW_SATURATE ? _mm512_adds_epi16(v, _mm512_set1_epi16(t->zero)) : v;
 }
 
 MX_INLINE __m512i dw_bytes(int mode, const dw_strip *t, __m512i a, __m512i b) {

@@ -135,6 +135,9 @@ static void dw_run(const mx_task *t, const dw_plan *p, dw_make_fn make, int part
   w.strip.out_px = t->out[0].stride[2];
   w.strip.zero_in = (uint8_t)t->in[0].zero, w.strip.zero = (int16_t)t->out[0].zero;
   w.strip.low = (uint8_t)t->insn->i[12], w.strip.high = (uint8_t)t->insn->i[13];
+  w.strip.hard_a = t->insn->f[0], w.strip.hard_b = t->insn->f[1], w.strip.times = t->insn->f[3];
+  w.strip.least = (float)(t->insn->i[12] - t->out[0].zero);
+  w.strip.most = (float)(t->insn->i[13] - t->out[0].zero);
   memset(w.padding, t->in[0].zero, 64);
   for (int image = 0; image < p->s.batch; image++)
     for (int from = 0; from < p->s.out_h; from += p->shelf)

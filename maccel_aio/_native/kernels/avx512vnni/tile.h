@@ -16,7 +16,7 @@ enum tile_mode {
   TILE_SATURATE, /* u8, zero 0, clamp 0..255, all columns written: packing does it all */
   TILE_CLAMP,    /* u8 or s8, any zero and clamp */
   TILE_RESIDUAL, /* the same plus an image of bytes */
-  TILE_NARROW,   /* the same plus an s16 image, with an optional clamp in float */
+  TILE_NARROW,   /* the same plus an s16 image, with an optional clamp in float; or with hard swish */
   TILE_WIDE,     /* s16, plus an s16 image or not, with a second output of bytes or not */
   TILE_FLOAT,    /* f32: times a scale of the row, plus a bias, plus an f32 image, each if there is one */
   TILE_SUMS,     /* s32 sums */
@@ -75,6 +75,8 @@ typedef struct tile {
   tile_all res_zero, res_flip, res_scale;
   int clamp_before, clamp_after; /* TILE_NARROW: min(max(v, a), b) on this side of the residual */
   tile_all clamp_a, clamp_b;
+  int hard; /* TILE_NARROW without a residual: v * min(max(v * a + b, 0), 1) * times, then the clamp */
+  tile_all hard_a, hard_b, times;
 } tile;
 
 MX_INLINE __m512 tile_floats(const tile_all *c) { return _mm512_castsi512_ps(c->v); }

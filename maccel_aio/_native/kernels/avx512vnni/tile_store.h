@@ -160,6 +160,13 @@ MX_INLINE __m512 tile_clamped(__m512 v, const tile *t) {
   return _mm512_min_ps(_mm512_max_ps(v, tile_floats(&t->clamp_a)), tile_floats(&t->clamp_b));
 }
 
+/* The clamp is the output's range: what is outside need not fit in 32 bits. */
+MX_INLINE __m512 tile_hard(__m512 v, const tile *t) {
+  const __m512 line = _mm512_add_ps(_mm512_mul_ps(v, tile_floats(&t->hard_a)), tile_floats(&t->hard_b));
+  const __m512 factor = _mm512_min_ps(_mm512_max_ps(line, _mm512_setzero_ps()), _mm512_set1_ps(1.0f));
+  return tile_clamped(_mm512_mul_ps(_mm512_mul_ps(v, factor), tile_floats(&t->times)), t);
+}
+
 MX_INLINE void tile_add_words(int blocks, int list, const tile *t, tile_place at, int m, __m512 v[4]) {
   const int vectors = blocks == 3 ? 3 : 4;
   MX_UNROLL for (int q = 0; q < vectors; q++) v[q] =
@@ -173,7 +180,9 @@ MX_INLINE void tile_add_residual(int blocks, int half, int mode, int list, const
     const __m512i bytes = tile_load_bytes(blocks, half, list, t, at, m);
     MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_add_ps(v[q], tile_byte_residual(bytes, q, t));
   }
-  if (mode == TILE_NARROW) {
+  if (mode == TILE_NARROW && t->hard) {
+    MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_hard(v[q], t);
+  } else if (mode == TILE_NARROW) {
     if (t->clamp_before) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
     tile_add_words(blocks, list, t, at, m, v);
     if (t->clamp_after) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
