@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from peering.graph import OPSET, he_normal
-from peering.settle import settle
+from peering.settle import SHIFT, settle
 
 _IR_VERSION = 9
 _WEIGHTED = ("Conv", "Gemm")
+_VECTORED = ("BatchNormalization", "Unsqueeze")
 _LOGITS = (1, 1000)
 
 
@@ -57,6 +58,12 @@ def _fill(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
         shape = tuple(int(size) for size in shapes[node.input[0]])
         value = _value(rng, shape, *readers[name], readers)
         graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+    for constant in graph.initializer:
+        # Short vectors kept the values of training, which do not go with random weights.
+        reader, slot = readers.get(constant.name, (None, 0))
+        if reader is not None and reader.op_type in _VECTORED and constant.name in shapes:
+            value = _value(rng, tuple(constant.dims), reader, slot, readers)
+            constant.CopyFrom(numpy_helper.from_array(value.astype(np.float32), constant.name))
     del graph.node[:]
     graph.node.extend(kept)
 
@@ -76,6 +83,10 @@ def _value(
         # Input, scale, bias, mean, variance. Small gains keep a chain of residuals from growing.
         if slot == 1 and after.op_type == "Sum":
             return rng.uniform(0.2, 0.4, shape)
+        if slot == 2 and after.op_type == "Sum":
+            return rng.normal(0.3, 0.1, shape)
+        if slot == 2 and after.op_type in ("Relu", "Mul"):
+            return rng.normal(SHIFT, 0.1, shape)
         is_gain = slot in (1, 4)
     else:
         # Some networks spell the scale out: Unsqueeze, then Mul, then Add with another one.

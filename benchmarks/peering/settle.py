@@ -19,6 +19,11 @@ from onnx import helper, numpy_helper
 
 Array = NDArray[Any]
 
+SHIFT = 2.0
+"""What is added before a ReLU, in standard deviations: 98 % then pass. For normal values x the
+ratio of E[relu'(x + s)^2] to Var[relu(x + s)] is how much more small noise grows in a layer than
+the differences between pictures do: 1.47 for s = 0, 1.12 for s = 1, 1.02 for s = 2."""
+
 _WEIGHTED = ("Conv", "Gemm")
 _LEAST_DEVIATION = 1e-3
 
@@ -41,6 +46,7 @@ class _Settler:
         self._constants = {c.name: c for c in model.graph.initializer}
         self._makers = {name: node for node in model.graph.node for name in node.output}
         self._readers = Counter(name for node in model.graph.node for name in node.input)
+        self._rectified = {node.input[0] for node in model.graph.node if node.op_type == "Relu"}
         self._normalised = {
             node.input[0] for node in model.graph.node if node.op_type == "BatchNormalization"
         }
@@ -93,7 +99,7 @@ class _Settler:
         self._set(node.input[4], np.maximum(value.var(axes), _LEAST_DEVIATION**2))
 
     def _centre(self, node: onnx.NodeProto, results: list[Array]) -> list[Array]:
-        """Return the results with mean 0 in each channel and variance 1, by other weights."""
+        """Return the results with variance 1 and equal means of channels, by other weights."""
         result = np.concatenate(results)
         mean = result.mean((0, *range(2, result.ndim)))
         centred = result - mean.reshape(1, -1, *(1,) * (result.ndim - 2))
@@ -101,8 +107,9 @@ class _Settler:
         weight = self._origin(node.input[1])
         self._set(weight, numpy_helper.to_array(self._constants[weight]) / deviation)
         old = self._values[node.input[2]][0] if len(node.input) > 2 else np.zeros_like(mean)
-        self._set(self._bias(node), (old.reshape(-1) - mean) / deviation)
-        made = np.asarray(centred / deviation, np.float32)
+        shift = SHIFT if node.output[0] in self._rectified else 0.0
+        self._set(self._bias(node), (old.reshape(-1) - mean) / deviation + shift)
+        made = np.asarray(centred / deviation + shift, np.float32)
         return np.split(made, self._count)
 
     def _origin(self, name: str) -> str:
