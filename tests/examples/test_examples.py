@@ -31,15 +31,15 @@ def example(name, *arguments):
 
 def test_there_is_an_example_for_every_kind_of_user():
     assert [
-        *("classic_sync.py", "classify.py", "detect_faces.py", "video_pipeline.py"),
-        "web_handler.py",
+        *("cameras.py", "classic_sync.py", "classify.py", "detect_faces.py"),
+        *("detect_then_classify.py", "test_my_handler.py", "video_pipeline.py", "web_handler.py"),
     ] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short_and_says_how_to_run_it(name):
     text = (EXAMPLES / name).read_text(encoding="utf-8")
-    assert text.count("\n") < 60
+    assert text.count("\n") < 80
     assert f"examples/{name}" in text or "--app-dir examples web_handler:app" in text
 
 
@@ -102,6 +102,41 @@ def test_classic_sync(zoo_model):
     assert [line.rpartition(": ")[2] for line in lines] == ["Bullmastiff", "folding chair"]
 
 
+@pytest.mark.models
+@pytest.mark.timeout(300)
+def test_cameras(zoo_model):
+    video = zoo.get("carphone")
+    out = example("cameras.py", zoo_model("centerface", (288, 352)), video, video)
+    lines = out.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        delivered, dropped = (
+            int(part.split()[0]) for part in line.rpartition(": ")[2].split(", ")[:2]
+        )
+        assert delivered + dropped == 120
+        assert delivered > 0
+
+
+@pytest.mark.models
+@pytest.mark.timeout(300)
+def test_detect_then_classify(zoo_model):
+    detector = zoo_model("centerface", (512, 512))
+    classifier = zoo_model("efficientnet_lite0")
+    out = example("detect_then_classify.py", detector, classifier, zoo.get("astronaut"))
+    assert len(out.splitlines()) == 1
+    assert float(out.split()[0]) > 0.85
+
+
+def test_the_tests_of_a_handler_pass():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "examples/test_my_handler.py"],
+        capture_output=True, text=True, check=False, cwd=EXAMPLES.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+
+
 @pytest.fixture
 async def client(zoo_model, monkeypatch):
     """A client of the web service, which runs in this process."""
@@ -146,6 +181,41 @@ async def test_web_handler_refuses_what_is_no_picture(client):
     answer = await client.post("/classify", content=b"text")
     assert answer.status_code == 415
     assert answer.json() == {"detail": "the body is not a picture"}
+
+
+@pytest.mark.models
+@pytest.mark.timeout(300)
+async def test_web_handler_forgets_a_client_that_went_away(client, monkeypatch):
+    import anyio
+
+    from examples import web_handler
+
+    ends, answers = [], []
+
+    async def hang(*_args, **_options):
+        try:
+            await anyio.sleep(60)
+        finally:
+            ends.append("cancelled")
+
+    monkeypatch.setattr(web_handler.app.state.model, "infer", hang)
+    photo = next(zoo.get("photos").iterdir())
+    messages = [{"type": "http.request", "body": photo.read_bytes(), "more_body": False}]
+
+    async def receive():
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(message):
+        answers.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/classify", "headers": [], "query_string": b"",
+        "http_version": "1.1", "asgi": {"version": "3.0"}, "scheme": "http", "root_path": "",
+    }  # fmt: skip
+    with anyio.fail_after(30):
+        await web_handler.app(scope, receive, send)
+    assert ends == ["cancelled"]
+    assert answers[0]["status"] == 503
 
 
 @pytest.mark.models
