@@ -61,7 +61,7 @@ def measure(
                 {name: partial(median_seconds, call, _SECONDS) for name, call in calls.items()},
                 rounds,
             )
-            dead = {name: [] for name in paths if name not in alive}
+            dead: dict[str, list[float]] = {name: [] for name in paths if name not in alive}
             found[f"{peer} {count}"] = {**times, **dead}
     return found
 
