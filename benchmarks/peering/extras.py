@@ -73,7 +73,8 @@ def throughput(
     """Return inferences a second in every round: ours with one and with two in flight, peers."""
     with ExitStack() as stack:
         field = Field(stack, subject, files)
-        config = sync.ModelConfig(num_cores=2)
+        config = sync.ModelConfig()
+        config.set_single_core_mode(num_cores=2)  # the constructor's shorthand has only one slot
         model = stack.enter_context(sync.load(files.ours, config=config))
         pixels = field.pixels
         feed = our_feed(model, field.real) if pixels is None else [pixels[0]]
