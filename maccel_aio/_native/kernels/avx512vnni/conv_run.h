@@ -53,7 +53,7 @@ static conv_scratch scratch_layout(const mx_geometry *s, uint8_t **at) {
   m.row_scales = (float *)(void *)scratch_take(at, LIST_STEP * sizeof(float));
   m.sums = (int32_t *)(void *)scratch_take(at, LIST_STEP * 64 * sizeof(int32_t));
   m.windows = scratch_take(at, s->segment ? (size_t)LIST_MAX * s->taps * WINDOW_BYTES : 0);
-  m.sink = scratch_take(at, 2 * (size_t)s->out_c + 256);
+  m.sink = scratch_take(at, 4 * (size_t)s->out_c + 256); /* a pixel of floats */
   return m;
 }
 
