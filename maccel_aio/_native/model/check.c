@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 const char *mx_op_name(int op) {
-  static const char *const names[] = {"?",         "CONV",   "DWCONV",   "CONVF",  "MATMUL",  "POOL",
-                                      "ELTWISE",   "MAP",    "FILL",     "RESIZE", "SOFTMAX", "REDUCE",
-                                      "LAYERNORM", "GATHER", "DYNQUANT", "CONVDYN"};
+  static const char *const names[] = {"?",         "CONV",   "DWCONV",   "CONVF",   "MATMUL",   "POOL",
+                                      "ELTWISE",   "MAP",    "FILL",     "RESIZE",  "SOFTMAX",  "REDUCE",
+                                      "LAYERNORM", "GATHER", "DYNQUANT", "CONVDYN", "RECURRENT"};
   return op > 0 && op < (int)(sizeof names / sizeof names[0]) ? names[op] : "?";
 }
 
@@ -125,8 +125,17 @@ int mx_check_vector(const mx_check *c, int slot, const char *what, int dtype, in
   return mx_check_const(c, slot, what, dtype, 1, &n);
 }
 
+/* bf16: infinities and NaN have all bits of the exponent set. */
+static int check_finite_bf16(const mx_check *c, const char *what, const uint16_t *v, uint64_t n) {
+  for (uint64_t i = 0; i < n; ++i) {
+    MX_REQUIRE(c, (v[i] & 0x7f80) != 0x7f80, "element %llu of %s is not finite", (unsigned long long)i, what);
+  }
+  return MACCEL_OK;
+}
+
 int mx_check_finite(const mx_check *c, int slot, const char *what, float least) {
   const mxp_const *k = mx_cst(c, slot);
+  if (k->dtype == MACCEL_BF16) return check_finite_bf16(c, what, mx_cst_data(c, slot), k->bytes / 2);
   const float *v = mx_cst_data(c, slot);
   const uint64_t n = k->bytes / sizeof *v;
   for (uint64_t i = 0; i < n; ++i) {

@@ -53,7 +53,7 @@ int mx_check_same_dims(const mx_check *c, const char *a_name, const mxp_tensor *
 /* Constant in `slot` of this type and these dimensions. */
 int mx_check_const(const mx_check *c, int slot, const char *what, int dtype, int rank, const int32_t *dims);
 int mx_check_vector(const mx_check *c, int slot, const char *what, int dtype, int32_t n);
-/* All values of a float constant are finite; at least `least` too. */
+/* All values of an f32 or bf16 constant are finite; those of f32 at least `least` too. */
 int mx_check_finite(const mx_check *c, int slot, const char *what, float least);
 /* A multiplier: finite and not 0. */
 int mx_check_multiplier(const mx_check *c, int f, const char *what);
@@ -85,6 +85,7 @@ int mx_check_reduce(mx_check *c);
 int mx_check_layernorm(mx_check *c);
 int mx_check_gather(mx_check *c);
 int mx_check_dynquant(mx_check *c);
+int mx_check_recurrent(mx_check *c);
 
 /* Padding, stride, kernel and dilation i0..i9 against input and output height and width. */
 int mx_check_window(const mx_check *c, const mxp_tensor *x, const mxp_tensor *o);

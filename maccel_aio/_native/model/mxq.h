@@ -127,7 +127,7 @@ typedef struct mxp_insn {
  *  Sums of floats (REDUCE, SOFTMAX, LAYERNORM, AVERAGE over f32): 16 partial sums, element i of the
  *          reduction goes to partial i mod 16 in order; then s[j] += s[j+8], s[j] += s[j+4],
  *          s[j] += s[j+2], s[0] + s[1].
- *  Sums of float products (CONVF, MATMUL): one chain per output, s = fmaf(x, w, s) from s = +0 on, in the order
+ *  Sums of float products (CONVF, MATMUL, RECURRENT): one chain per output, s = fmaf(x, w, s) from s = +0 on, in the order
  *          of k (CONVF: row, column, channel of the window; padding taps take part with x = 0).
  */
 enum mx_op {
@@ -151,8 +151,8 @@ enum mx_op {
   MX_OP_CONV = 1,
   /* DWCONV: as CONV with groups = channels = outputs; cst0 [KH][KW][C] s8 | s16. */
   MX_OP_DWCONV = 2,
-  /* CONVF: float accumulation. in0 x f32 image (or [1,1,m,k]); cst0 weights f32 | s8 [O][KH][KW][I/groups];
-   *  cst1 bias f32 [O] or NONE; cst2 scale f32 [O] (needed for s8 weights) or NONE; rest as CONV.
+  /* CONVF: float accumulation. in0 x f32 image (or [1,1,m,k]); cst0 weights f32 | bf16 | s8 [O][KH][KW][I/groups],
+   *  widened to f32 without rounding; cst1 bias f32 [O] or NONE; cst2 scale f32 [O] (needed for s8 weights) or NONE; rest as CONV.
    *    v = sum fmaf(x, w);  if cst2: v = v * scale[o];  if cst1: v = v + bias[o];  then as CONV from the residual on. */
   MX_OP_CONVF = 3,
   /* MATMUL: in0 f32 [.., m, k], in1 f32 [.., k, n] by strides (any transposition is a view); leading dims equal or
@@ -195,11 +195,35 @@ enum mx_op {
   MX_OP_DYNQUANT = 14,
   /* CONVDYN: CONV 1x1 on u8 rows from DYNQUANT (zero 128): in2 = row scales; v = (float)acc * scale[o] * rowscale,
    *  + bias f32 cst5 [O]; then as CONV from the residual on. cst1 holds -128*sum(w). */
-  MX_OP_CONVDYN = 15
-  /* 16..63 are reserved: ATTENTION, ROPE, LSTM, GRU, KV_APPEND, EMBED, ARGMAX. A loader answers UNSUPPORTED. */
+  MX_OP_CONVDYN = 15,
+  /* RECURRENT: all steps of an RNN, LSTM or GRU layer of H units, in one direction or two. i10 kind MX_RECURRENT_*, which
+   *  has G gates; the columns of gate number g are g*H ... g*H + H-1.
+   *  in0 x f32 [D][T][B][G*H]: what the inputs add to the gates, biases included.  in1 h before the first step f32 [D][B][H]
+   *  or NONE (zeros); in2 the same of c, LSTM only.  out0 h of every step f32 [D][T][B][H].  out1 c after the last step
+   *  f32 [D][B][H], LSTM only, or NONE.  The elements of the last dimension are adjacent in all of them.
+   *  cst0 weights f32 | bf16 | s8 [D][G*H][H].  cst1 bias f32 [D][H], GRU_LINEAR only.  cst2 scale f32 [D][G*H] (needed for
+   *  s8 weights) or NONE.  i: 0 mask of the directions that go from the last step to the first, 10 kind, 11 act of RNN
+   *  (CLAMP, SIGMOID or TANH; f0, f1).
+   *  Directions and rows are apart. In each step, with h and c of the step before:
+   *    p[j] = sum fmaf(h[k], w[j][k]);  if cst2: p[j] = p[j] * scale[j];  a = x + p but for the last gate of a GRU
+   *    RNN:         h' = act(a)
+   *    LSTM i o f g:  c' = sigmoid(a_f) * c + sigmoid(a_i) * tanh(a_g);  h' = sigmoid(a_o) * tanh(c')
+   *    GRU z r n:   z = sigmoid(a_z);  r = sigmoid(a_r);  h' = (1 - z) * n + z * h  with
+   *      GRU         n = tanh(x_n + p_n), where p_n is made of r[k] * h[k] in place of h[k]
+   *      GRU_LINEAR  n = tanh(x_n + r * (p_n + bias)) */
+  MX_OP_RECURRENT = 16
+  /* 17..63 are reserved: ATTENTION, ROPE, KV_APPEND, EMBED, ARGMAX. A loader answers UNSUPPORTED. */
 };
 
 enum { MX_INSN_RES_AFTER_ACT = 1 };
+
+enum mx_recurrent {
+  MX_RECURRENT_RNN = 0,        /* 1 gate */
+  MX_RECURRENT_LSTM = 1,       /* 4 gates: input, output, forget, cell, the order of ONNX */
+  MX_RECURRENT_GRU = 2,        /* 3 gates: update, reset, hidden */
+  MX_RECURRENT_GRU_LINEAR = 3, /* "linear before reset": the product is made before the reset gate acts */
+  MX_RECURRENT_COUNT = 4
+};
 
 enum mx_act {
   MX_ACT_NONE = 0,

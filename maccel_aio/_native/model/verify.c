@@ -166,13 +166,13 @@ static const op_check op_checks[] = {
     [MX_OP_RESIZE] = mx_check_resize, [MX_OP_SOFTMAX] = mx_check_softmax,
     [MX_OP_REDUCE] = mx_check_reduce, [MX_OP_LAYERNORM] = mx_check_layernorm,
     [MX_OP_GATHER] = mx_check_gather, [MX_OP_DYNQUANT] = mx_check_dynquant,
-    [MX_OP_CONVDYN] = mx_check_conv,
+    [MX_OP_CONVDYN] = mx_check_conv,  [MX_OP_RECURRENT] = mx_check_recurrent,
 };
 
 static int check_insn(mx_check *c) {
   const mxp_insn *in = c->in;
   const int known = in->op > 0 && in->op < sizeof op_checks / sizeof op_checks[0];
-  if (!known && in->op >= 16 && in->op < 64) {
+  if (!known && in->op > MX_OP_RECURRENT && in->op < 64) {
     return mx_fail(MACCEL_E_UNSUPPORTED, "instruction %u: this build does not know operation %u", c->index,
                    in->op);
   }

@@ -268,8 +268,8 @@ int mx_check_convf(mx_check *c) {
   MX_FORWARD(mx_check_dtype(c, "the input", mx_in(c, 0)->dtype, MX_BIT(MACCEL_F32)));
   MX_FORWARD(check_views(c));
   const int narrow = mx_cst(c, 0)->dtype == MACCEL_S8;
-  MX_FORWARD(
-      mx_check_dtype(c, "the weight array", mx_cst(c, 0)->dtype, MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_F32)));
+  MX_FORWARD(mx_check_dtype(c, "the weight array", mx_cst(c, 0)->dtype,
+                            MX_BIT(MACCEL_S8) | MX_BIT(MACCEL_BF16) | MX_BIT(MACCEL_F32)));
   MX_FORWARD(check_weights(c));
   MX_REQUIRE(c, !narrow || mx_cst(c, 2) != NULL, "s8 weights need a scale vector");
   if (!narrow) MX_FORWARD(mx_check_finite(c, 0, "the weight array", -3.4e38f));

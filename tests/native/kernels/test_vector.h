@@ -56,6 +56,11 @@ static inline void vt_fill(uint8_t *p, size_t n, int dtype) {
       const float v = vt_float(-3.0f, 3.0f);
       memcpy(p + i, &v, 4);
     }
+  else if (dtype == MACCEL_BF16)
+    for (size_t i = 0; i + 2 <= n; i += 2) {
+      const float v = vt_float(-3.0f, 3.0f);
+      memcpy(p + i, (const uint8_t *)&v + 2, 2);
+    }
   else
     for (size_t i = 0; i < n; i++) p[i] = (uint8_t)vt_random();
 }

@@ -55,8 +55,8 @@ static void channels(vt_case *c, int *in, int *out, int depthwise) {
 
 static void float_constants(vt_case *c, const int *in, const int *out) {
   const int32_t *i = c->insn.i;
-  const int narrow = vt_chance(40), o = out[3];
-  vt_constant(c, 0, narrow ? MACCEL_S8 : MACCEL_F32, (int[]){o, i[0], i[1], in[3] / i[10]}, 4);
+  const int type = PICK(MACCEL_S8, MACCEL_BF16, MACCEL_F32), narrow = type == MACCEL_S8, o = out[3];
+  vt_constant(c, 0, type, (int[]){o, i[0], i[1], in[3] / i[10]}, 4);
   if (vt_chance(60)) vt_constant(c, 1, MACCEL_F32, &o, 1);
   if (narrow || vt_chance(50)) vt_constant(c, 2, MACCEL_F32, &o, 1);
 }

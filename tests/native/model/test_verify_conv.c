@@ -18,6 +18,9 @@ static void conv(int op, int x_type, int w_type, int y_type) {
     int16_t *w = (int16_t *)(void *)b.data;
     for (uint64_t k = 0; k < b.consts[0].bytes / 2; ++k) w[k] = (int16_t)(k % 7 - 3);
   }
+  if (w_type == MACCEL_BF16) {
+    for (uint64_t k = 0; k < b.consts[0].bytes / 2; ++k) ((uint16_t *)(void *)b.data)[k] = 0xbf80;
+  }
   if (w_type == MACCEL_F32) {
     for (uint64_t k = 0; k < b.consts[0].bytes / 4; ++k) ((float *)(void *)b.data)[k] = 0.5f;
   }
@@ -176,6 +179,11 @@ static void float_convolutions(void) {
   SOUND(CONVF, NOTHING);
   SOUND(CONVF, (I.cst[1] = I.cst[2] = MXP_NONE));
   SOUND(conv(MX_OP_CONVF, MACCEL_F32, MACCEL_S8, MACCEL_U8), NOTHING);
+  SOUND(conv(MX_OP_CONVF, MACCEL_F32, MACCEL_BF16, MACCEL_F32), I.cst[2] = MXP_NONE);
+  BROKEN(conv(MX_OP_CONVF, MACCEL_F32, MACCEL_BF16, MACCEL_F32), ((uint16_t *)(void *)b.data)[5] = 0x7f80,
+         "(CONVF): element 5 of the weight array is not finite");
+  BROKEN(conv(MX_OP_CONVF, MACCEL_F32, MACCEL_BF16, MACCEL_F32), ((uint16_t *)(void *)b.data)[6] = 0xffc1,
+         "(CONVF): element 6 of the weight array is not finite");
   BROKEN(conv(MX_OP_CONVF, MACCEL_F32, MACCEL_S8, MACCEL_U8), I.cst[2] = MXP_NONE,
          "(CONVF): s8 weights need a scale vector");
   BROKEN(CONVF, T(0).dtype = MACCEL_S32,

@@ -237,6 +237,51 @@ static void gathering(void) {
          "(GATHER): the table has type u8, which this operation does not take");
 }
 
+static void recur(int kind) {
+  const int gates = kind == MX_RECURRENT_LSTM ? 4 : kind == MX_RECURRENT_RNN ? 1 : 3;
+  builder_init(&b);
+  builder_tensor(&b, MACCEL_F32, 4, (int[]){2, 5, 3, gates * 4}, 1.0f, 0);
+  builder_tensor(&b, MACCEL_F32, 4, (int[]){2, 5, 3, 4}, 1.0f, 0);
+  builder_tensor(&b, MACCEL_F32, 3, (int[]){2, 3, 4}, 1.0f, 0);
+  builder_tensor(&b, MACCEL_F32, 3, (int[]){2, 3, 4}, 1.0f, 0);
+  builder_tensor(&b, MACCEL_F32, 3, (int[]){2, 3, 4}, 1.0f, 0);
+  start(MX_OP_RECURRENT)->i[10] = kind;
+  I.in[1] = 2;
+  I.cst[0] = bytes_of(MACCEL_S8, 3, (int[]){2, gates * 4, 4});
+  I.cst[2] = sample_floats(&b, 2 * gates * 4, 0, 1);
+  b.consts[I.cst[2]].rank = 2, b.consts[I.cst[2]].dims[0] = 2, b.consts[I.cst[2]].dims[1] = gates * 4;
+  if (kind == MX_RECURRENT_RNN) I.i[11] = MX_ACT_TANH;
+  if (kind == MX_RECURRENT_LSTM) I.in[2] = 3, I.out[1] = 4;
+  if (kind != MX_RECURRENT_GRU_LINEAR) return;
+  I.cst[1] = sample_floats(&b, 2 * 4, -1, 1);
+  b.consts[I.cst[1]].rank = 2, b.consts[I.cst[1]].dims[0] = 2, b.consts[I.cst[1]].dims[1] = 4;
+}
+
+static void recurrences(void) {
+  for (int kind = 0; kind < MX_RECURRENT_COUNT; ++kind) SOUND(recur(kind), I.i[0] = kind);
+  SOUND(recur(MX_RECURRENT_LSTM), (I.in[1] = I.in[2] = I.out[1] = MXP_NONE));
+  BROKEN(recur(0), I.i[10] = 4, "(RECURRENT): the kind (i10) is 4, not in [0, 3]");
+  BROKEN(recur(0), I.i[11] = MX_ACT_MISH, "(RECURRENT): activation 20 is not CLAMP, SIGMOID or TANH");
+  BROKEN(recur(1), I.i[11] = MX_ACT_TANH, "(RECURRENT): the activation (i11) is 8, not in [0, 0]");
+  BROKEN(recur(1), I.i[0] = 4, "(RECURRENT): the mask of backward directions (i0) is 4, not in [0, 3]");
+  BROKEN(recur(2), I.in[2] = 3, "(RECURRENT): input 2 is given, but this operation has none");
+  BROKEN(recur(2), I.out[1] = 4, "(RECURRENT): output 1 is given, but this operation has none");
+  BROKEN(recur(3), I.cst[1] = MXP_NONE, "(RECURRENT): constant 1 is missing");
+  BROKEN(recur(1), I.cst[2] = MXP_NONE, "(RECURRENT): s8 weights need a scale vector");
+  BROKEN(recur(1), floats(2)[3] = -1, "(RECURRENT): element 3 of the scale vector is -1");
+  BROKEN(recur(3), floats(1)[2] = INF, "(RECURRENT): element 2 of the bias is inf");
+  BROKEN(recur(1), T(0).dims[3] = 12, "(RECURRENT): dimension 3 of the input is 12 instead of 16");
+  BROKEN(recur(1), T(2).dims[1] = 2, "(RECURRENT): dimension 1 of the first hidden state is 2 instead of 3");
+  BROKEN(recur(1), T(1).dtype = MACCEL_S32,
+         "(RECURRENT): output 0 has type s32, which this operation does not take");
+  BROKEN(recur(1), I.cst[0] = bytes_of(MACCEL_S8, 3, (int[]){2, 8, 4}),
+         "(RECURRENT): dimension 1 of the weight array is 8 instead of 16");
+  BROKEN(recur(1),
+         (T(1).stride[3] = 8, T(1).offset = room(2048), T(1).stride[2] = 32, T(1).stride[1] = 96,
+          T(1).stride[0] = 480),
+         "(RECURRENT): the rows of output 0 are not adjacent floats");
+}
+
 int main(void) {
   pools();
   pool_sums();
@@ -248,6 +293,7 @@ int main(void) {
   reductions();
   products();
   gathering();
+  recurrences();
   CHECK_INT(failures, 0);
   return 0;
 }

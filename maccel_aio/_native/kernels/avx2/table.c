@@ -6,6 +6,7 @@
 #include "../vector/map.h"
 #include "../vector/matmul.h"
 #include "../vector/pool.h"
+#include "../vector/recurrent.h"
 #include "../vector/resize.h"
 #include "../vector/rows.h"
 #include "../vector/transfer.h"
@@ -23,6 +24,7 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
   static const mx_kernel *const softmax[] = {&mx_vector_softmax, NULL};
   static const mx_kernel *const layernorm[] = {&mx_vector_layernorm, NULL};
   static const mx_kernel *const dynquant[] = {&mx_vector_dynquant, NULL};
+  static const mx_kernel *const recurrent[] = {&mx_vector_recurrent, &mx_generic_recurrent, NULL};
   static const mx_kernel *const resize[] = {&mx_vector_resize, &mx_generic_resize, NULL};
   switch (op) {
     case MX_OP_CONV: return conv;
@@ -36,6 +38,7 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
     case MX_OP_SOFTMAX: return softmax;
     case MX_OP_LAYERNORM: return layernorm;
     case MX_OP_DYNQUANT: return dynquant;
+    case MX_OP_RECURRENT: return recurrent;
     case MX_OP_RESIZE: return resize;
     default: return mx_generic_kernels(op);
   }

@@ -6,6 +6,7 @@
 #include "../vector/map.h"
 #include "../vector/matmul.h"
 #include "../vector/pool.h"
+#include "../vector/recurrent.h"
 #include "../vector/resize.h"
 #include "../vector/rows.h"
 #include "../vector/transfer.h"
@@ -26,6 +27,7 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const softmax[] = {&mx_vector_softmax, NULL};
   static const mx_kernel *const layernorm[] = {&mx_vector_layernorm, NULL};
   static const mx_kernel *const dynquant[] = {&mx_vector_dynquant, NULL};
+  static const mx_kernel *const recurrent[] = {&mx_vector_recurrent, &mx_generic_recurrent, NULL};
   static const mx_kernel *const resize[] = {&mx_vector_resize, &mx_generic_resize, NULL};
   switch (op) {
     case MX_OP_CONV:
@@ -39,6 +41,7 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
     case MX_OP_SOFTMAX: return softmax;
     case MX_OP_LAYERNORM: return layernorm;
     case MX_OP_DYNQUANT: return dynquant;
+    case MX_OP_RECURRENT: return recurrent;
     case MX_OP_RESIZE: return resize;
     default: return mx_generic_kernels(op);
   }

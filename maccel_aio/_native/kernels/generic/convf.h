@@ -8,16 +8,27 @@
 #define MX_MATMUL_BLOCK 32
 
 /* v[j] = sum of x[i] * w[j * pitch + i]: one chain per output, all of the block together. */
-#define MX_DEFINE_CHAIN(NAME, WT)                                                                            \
+#define MX_DEFINE_CHAIN(NAME, WT, WIDEN)                                                                     \
   static inline void NAME(const float *restrict x, const WT *restrict w, int64_t pitch, int64_t k, float *v, \
                           int n) {                                                                           \
     for (int j = 0; j < n; ++j) v[j] = 0.0f;                                                                 \
     for (int64_t i = 0; i < k; ++i) {                                                                        \
-      for (int j = 0; j < n; ++j) v[j] = __builtin_fmaf(x[i], (float)w[j * pitch + i], v[j]);                \
+      for (int j = 0; j < n; ++j) v[j] = __builtin_fmaf(x[i], WIDEN(w[j * pitch + i]), v[j]);                \
     }                                                                                                        \
   }
-MX_DEFINE_CHAIN(mx_chain_f32, float)
-MX_DEFINE_CHAIN(mx_chain_s8, int8_t)
+MX_DEFINE_CHAIN(mx_chain_f32, float, (float))
+MX_DEFINE_CHAIN(mx_chain_s8, int8_t, (float))
+MX_DEFINE_CHAIN(mx_chain_bf16, uint16_t, mx_bf16_load)
+
+/* The products of x with rows first ... first + n - 1 of the weights [..][k]. */
+static inline void mx_chain(const float *x, const void *weights, int dtype, int64_t first, int64_t k,
+                            float *v, int n) {
+  switch (dtype) {
+    case MACCEL_S8: mx_chain_s8(x, (const int8_t *)weights + first * k, k, k, v, n); break;
+    case MACCEL_BF16: mx_chain_bf16(x, (const uint16_t *)weights + first * k, k, k, v, n); break;
+    default: mx_chain_f32(x, (const float *)weights + first * k, k, k, v, n); break;
+  }
+}
 
 /* ---- CONVF */
 
@@ -49,11 +60,7 @@ static void mx_convf_block(const mx_task *t, const mx_conv_shape *s, int64_t b, 
     const int64_t group = (o0 + j) / s->channels_out, left = (group + 1) * s->channels_out - (o0 + j);
     const int some = left < n - j ? (int)left : n - j;
     const float *patch = mx_convf_patch(t, s, b, oy, ox, group);
-    if (s->wb == 1) {
-      mx_chain_s8(patch, (const int8_t *)t->cst[0] + (o0 + j) * taps, taps, taps, v + j, some);
-    } else {
-      mx_chain_f32(patch, (const float *)t->cst[0] + (o0 + j) * taps, taps, taps, v + j, some);
-    }
+    mx_chain(patch, t->cst[0], t->cst_info[0].dtype, o0 + j, taps, v + j, some);
     j += some;
   }
   for (int j = 0; scale != NULL && j < n; ++j) v[j] = v[j] * scale[o0 + j];

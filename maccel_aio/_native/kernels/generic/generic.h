@@ -11,6 +11,7 @@
 #include "eltwise.h"
 #include "map.h"
 #include "pool.h"
+#include "recurrent.h"
 #include "reduce.h"
 #include "resize.h"
 #include "rows.h"
@@ -33,6 +34,7 @@ static inline const mx_kernel *const *mx_generic_kernels(int op) {
       [MX_OP_LAYERNORM] = {&mx_generic_layernorm},
       [MX_OP_GATHER] = {&mx_generic_gather},
       [MX_OP_DYNQUANT] = {&mx_generic_dynquant},
+      [MX_OP_RECURRENT] = {&mx_generic_recurrent},
   };
   const int known = op > 0 && op < (int)(sizeof table / sizeof table[0]);
   return known && table[op][0] != NULL ? table[op] : NULL;

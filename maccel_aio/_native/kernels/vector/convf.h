@@ -6,13 +6,13 @@
 #define MX_CONVF_H
 
 #include "../generic/finish.h"
-#include "gemm.h"
+#include "gemm_weights.h"
 
 typedef struct convf_run {
   const mx_task *task;
   mx_geometry s;
-  int64_t window; /* floats */
-  int group, narrow; /* narrow: s8 weights */
+  gemm_weights weights; /* of one group */
+  int group;
   const float *pixels; /* of the tile, lda floats apart */
   int64_t lda;
   mx_place places[GEMM_ROWS];
@@ -20,39 +20,36 @@ typedef struct convf_run {
 
 static int convf_accepts(const mx_task *t) {
   const int w = t->cst_info[0].dtype;
-  return t->in[0].rank == 4 && t->in[0].dtype == MACCEL_F32 && (w == MACCEL_F32 || w == MACCEL_S8);
+  return t->in[0].rank == 4 && t->in[0].dtype == MACCEL_F32 &&
+         (w == MACCEL_F32 || w == MACCEL_S8 || w == MACCEL_BF16);
 }
 
-static int64_t convf_window(const mx_geometry *s) { return (int64_t)s->kh * s->kw * s->in_c; }
+static gemm_weights convf_weights(const mx_task *t, const mx_geometry *s) {
+  return gemm_weights_of(gemm_kind(t->cst_info[0].dtype), s->out_c, (int64_t)s->kh * s->kw * s->in_c,
+                         mx_geometry_pixels(s));
+}
 
 static size_t convf_scratch_bytes(const mx_task *t) {
   const mx_geometry s = mx_geometry_of(t, 4);
-  return (size_t)gemm_row_pitch(convf_window(&s)) * GEMM_ROWS * sizeof(float);
+  return (size_t)gemm_row_pitch((int64_t)s.kh * s.kw * s.in_c) * GEMM_ROWS * sizeof(float);
 }
 
-/* ---- weights: for each group its panels, [window][GEMM_COLUMNS], zero behind the last output */
-
-static int64_t convf_panels(const mx_geometry *s) { return (s->out_c + GEMM_COLUMNS - 1) / GEMM_COLUMNS; }
+/* ---- weights: group by group */
 
 static size_t convf_pack_bytes(const mx_task *t) {
   const mx_geometry s = mx_geometry_of(t, 4);
-  return (size_t)(convf_panels(&s) * s.groups * convf_window(&s) * GEMM_COLUMNS) *
-         (size_t)mx_dtype_bytes(t->cst_info[0].dtype);
+  const gemm_weights w = convf_weights(t, &s);
+  return (size_t)(gemm_weights_bytes(&w) * s.groups);
 }
 
 static void convf_pack(const mx_task *t, void *packed) {
   const mx_geometry s = mx_geometry_of(t, 4);
-  const int64_t window = convf_window(&s), panels = convf_panels(&s);
-  const int bytes = mx_dtype_bytes(t->cst_info[0].dtype);
-  const uint8_t *weights = (const uint8_t *)t->cst[0];
-  uint8_t *to = (uint8_t *)packed;
+  const gemm_weights w = convf_weights(t, &s);
+  const int64_t group = w.n * w.k * gemm_bytes(w.kind);
   memset(packed, 0, convf_pack_bytes(t));
-  for (int64_t o = 0; o < (int64_t)s.groups * s.out_c; o++) {
-    const int64_t c = o % s.out_c, panel = o / s.out_c * panels + c / GEMM_COLUMNS;
-    for (int64_t i = 0; i < window; i++)
-      memcpy(to + ((panel * window + i) * GEMM_COLUMNS + c % GEMM_COLUMNS) * bytes,
-             weights + (o * window + i) * bytes, (size_t)bytes);
-  }
+  for (int64_t g = 0; g < s.groups; g++)
+    gemm_weights_pack(&w, (const uint8_t *)t->cst[0] + g * group,
+                      (uint8_t *)packed + g * gemm_weights_bytes(&w));
 }
 
 /* ---- pixels */
@@ -92,22 +89,19 @@ static void convf_load(convf_run *r, int64_t pixel, int rows) {
         (const float *)(const void *)(r->task->in[0].data + pixel * s->in_px) + (int64_t)r->group * s->in_c;
     return;
   }
-  r->lda = gemm_row_pitch(r->window);
+  r->lda = gemm_row_pitch(r->weights.k);
   r->pixels = copies;
   for (int m = 0; m < rows; m++) convf_gather(r, pixel + m, copies + m * r->lda);
 }
 
-/* n <= GEMM_BLOCK outputs of the group from c on, a multiple of GEMM_COLUMNS, for `rows` loaded pixels */
+/* n <= GEMM_BLOCK outputs of the group from c on, where a panel starts, for `rows` loaded pixels */
 static void convf_outputs(const convf_run *r, int rows, int64_t c, int n) {
   const mx_task *t = r->task;
-  const int64_t first = (int64_t)r->group * r->s.out_c + c, bytes = r->narrow ? 1 : 4;
-  const int64_t panel = r->group * convf_panels(&r->s) + c / GEMM_COLUMNS;
-  const uint8_t *weights = (const uint8_t *)t->packed + panel * r->window * GEMM_COLUMNS * bytes;
+  const int64_t first = (int64_t)r->group * r->s.out_c + c;
   const float *scale = (const float *)t->cst[2], *bias = (const float *)t->cst[1];
   float v[GEMM_ROWS * GEMM_BLOCK];
-  for (int k = 0; k < n; k += GEMM_COLUMNS)
-    gemm_rows(rows, r->narrow, r->pixels, r->lda, weights + k * r->window * bytes, r->window, 1.0f, v + k,
-              GEMM_BLOCK);
+  gemm_weights_run(&r->weights, (const uint8_t *)t->packed + r->group * gemm_weights_bytes(&r->weights), rows,
+                   r->pixels, r->lda, c, c + n, v, GEMM_BLOCK);
   for (int m = 0; m < rows; m++) {
     float *row = v + m * GEMM_BLOCK;
     for (int j = 0; scale && j < n; j++) row[j] = row[j] * scale[first + j];
@@ -123,12 +117,13 @@ static void convf_outputs(const convf_run *r, int rows, int64_t c, int n) {
 
 /* Blocks of outputs whose weights stay in the cache while the pixels pass. */
 static void convf_run_part(const mx_task *t, int part, int parts) {
-  convf_run r = {.task = t, .s = mx_geometry_of(t, 4), .narrow = t->cst_info[0].dtype == MACCEL_S8};
-  r.window = convf_window(&r.s);
+  convf_run r = {.task = t, .s = mx_geometry_of(t, 4)};
+  r.weights = convf_weights(t, &r.s);
   int64_t lo = 0, hi = mx_geometry_pixels(&r.s), c_lo = 0, c_hi = r.s.out_c;
-  const int64_t block = gemm_block(r.window, r.s.out_c);
+  const int wide = r.weights.wide > 0;
+  const int64_t block = wide ? GEMM_BLOCK : gemm_block(r.weights.k, r.s.out_c);
   if (hi < GEMM_ROWS * parts)
-    mx_share_units(c_hi, GEMM_COLUMNS, part, parts, &c_lo, &c_hi);
+    mx_share_units(c_hi, wide ? GEMM_WIDE : GEMM_COLUMNS, part, parts, &c_lo, &c_hi);
   else
     mx_share_units(hi, GEMM_ROWS, part, parts, &lo, &hi);
   for (r.group = 0; r.group < r.s.groups; r.group++)

@@ -36,6 +36,12 @@ MX_INLINE f16 f16_load_first(const float *p, f16_mask m) { return _mm512_maskz_l
 MX_INLINE f16 f16_load_s8(const int8_t *p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
+/* 32 bf16 numbers as two vectors: of each word of 32 bits the lower half, and of each the upper half. */
+MX_INLINE void f16_load_bf16_pair(const uint16_t *p, f16 w[2]) {
+  const __m512i raw = _mm512_loadu_si512(p);
+  w[0] = _mm512_castsi512_ps(_mm512_slli_epi32(raw, 16));
+  w[1] = _mm512_castsi512_ps(_mm512_and_si512(raw, _mm512_set1_epi32((int)0xffff0000u)));
+}
 MX_INLINE f16 f16_fma(f16 x, f16 w, f16 s) { return _mm512_fmadd_ps(x, w, s); }
 MX_INLINE float f16_tree(f16 s) {
   return f8_tree(_mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1)));
@@ -61,6 +67,12 @@ MX_INLINE __m256 f8_from_s8(const int8_t *p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 MX_INLINE f16 f16_load_s8(const int8_t *p) { return (f16){f8_from_s8(p), f8_from_s8(p + 8)}; }
+/* 16 bf16 numbers: of each word of 32 bits the lower half, and of each the upper half. */
+MX_INLINE f16 f16_load_bf16_halves(const uint16_t *p) {
+  const __m256i raw = _mm256_loadu_si256((const __m256i *)(const void *)p);
+  return (f16){_mm256_castsi256_ps(_mm256_slli_epi32(raw, 16)),
+               _mm256_castsi256_ps(_mm256_and_si256(raw, _mm256_set1_epi32((int)0xffff0000u)))};
+}
 MX_INLINE f16 f16_fma(f16 x, f16 w, f16 s) {
   return (f16){_mm256_fmadd_ps(x.lo, w.lo, s.lo), _mm256_fmadd_ps(x.hi, w.hi, s.hi)};
 }

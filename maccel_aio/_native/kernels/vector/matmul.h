@@ -116,10 +116,10 @@ static void matmul_plain(const matmul_run *r, const float *a, int64_t lda, int r
   float some[GEMM_ROWS * GEMM_COLUMNS];
   for (int64_t c = 0; c < columns; c += GEMM_COLUMNS, panel += GEMM_COLUMNS * r->k, dst += GEMM_COLUMNS * 4) {
     if (columns - c >= GEMM_COLUMNS) {
-      gemm_rows(rows, 0, a, lda, panel, r->k, scale, (float *)(void *)dst, row / 4);
+      gemm_rows(rows, 0, GEMM_F32, a, lda, panel, r->k, scale, (float *)(void *)dst, row / 4);
       continue;
     }
-    gemm_rows(rows, 0, a, lda, panel, r->k, scale, some, GEMM_COLUMNS);
+    gemm_rows(rows, 0, GEMM_F32, a, lda, panel, r->k, scale, some, GEMM_COLUMNS);
     for (int m = 0; m < rows; m++)
       memcpy(dst + m * row, some + m * GEMM_COLUMNS, (size_t)(columns - c) * sizeof(float));
   }
@@ -140,7 +140,7 @@ static void matmul_tile(const matmul_run *r, int64_t batch, int64_t c0, int64_t 
   }
   float v[GEMM_ROWS * GEMM_BLOCK];
   for (int64_t c = 0; c < columns; c += GEMM_COLUMNS)
-    gemm_rows(rows, 0, x, lda, r->panels + c * r->k, r->k, 1.0f, v + c, GEMM_BLOCK);
+    gemm_rows(rows, 0, GEMM_F32, x, lda, r->panels + c * r->k, r->k, 1.0f, v + c, GEMM_BLOCK);
   for (int m = 0; m < rows; m++)
     mx_strip_finish(t, v + m * GEMM_BLOCK, (int)columns, dst + m * row, o->stride[r->last], NULL, 0);
 }
