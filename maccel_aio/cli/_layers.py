@@ -127,7 +127,7 @@ def layer_figures(
 
 def _under(macs: int, moved: int, precision: str, peaks: Peaks) -> tuple[Roof, float, float]:
     """Return the roof, seconds at the roof, and seconds of the arithmetic alone."""
-    compute = 2 * macs / (peaks.f32_ops if precision == "float32" else peaks.int8_ops)
+    compute = 2 * macs / (peaks.f32_ops if "float" in precision else peaks.int8_ops)
     level: Roof
     if moved <= peaks.l2_bytes:
         level, speed = "L2", peaks.l2_read

@@ -147,7 +147,7 @@ def _dot(axes: Axes, one: LayerFigure) -> str:
         f"{one.bytes_per_s / 1e9:.1f} GB/s, {one.intensity:.1f} operations per byte\n"
         f"under the {one.roof} roof, at {one.roof_share:.0%} of it"
     )
-    kind = " hollow" if one.precision == "float32" else ""
+    kind = " hollow" if "float" in one.precision else ""
     return (
         f'<circle class="dot {one.roof.lower()}{kind}" cx="{axes.x(one.intensity):.1f}" '
         f'cy="{axes.y(one.ops_per_s):.1f}" r="{_radius(one.share):.1f}">'

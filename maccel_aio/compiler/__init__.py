@@ -23,7 +23,7 @@ from maccel_aio.compiler.numeric import NumericResult, quantise_graph
 from maccel_aio.compiler.onnxgraph import extract
 from maccel_aio.compiler.partition import Segment, partition
 from maccel_aio.compiler.passes import run_passes
-from maccel_aio.compiler.precision import macs
+from maccel_aio.compiler.precision import macs, store_float_weights
 from maccel_aio.compiler.program import encode
 from maccel_aio.compiler.quantize import QuantizeOptions
 from maccel_aio.compiler.report import CompileReport, LayerReport
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompileError", "CompileReport", "QuantizeOptions", "compile"]
 
-Precision = Literal["int8", "float32"]
+Precision = Literal["int8", "float32", "bfloat16"]
 
 
 @dataclass
@@ -86,13 +86,15 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         out: the file to write; replaced at once when everything is done.
         calibration: samples that show the ranges of all tensors: ``{input: float array with a
             leading sample axis}``, an array, a directory of pictures, or a ``.npz`` file. May be
-            left out for QDQ models and with ``precision="float32"``.
+            left out for QDQ models and with ``precision="float32"`` or
+            ``"bfloat16"``.
         shapes: fixed shapes of inputs by name; they win over what the model says.
         preprocess: how uint8 pixels become model inputs: ``mean``, ``std``, ``channels``; for all
             image inputs, or by input name.
         name: of the model in the file; the file name without suffix when left out.
         progress: called with the step's name, the work done and the work in all.
-        precision: ``"float32"`` computes everything in float.
+        precision: ``"float32"`` computes everything in float; ``"bfloat16"`` too, with weights
+            that are rounded to bfloat16 and take half the memory.
         simplify: run onnxslim first.
         quantize: how to quantise; the defaults are the measured ones.
         measure: with how many calibration samples the compiled layers are compared with the float
@@ -111,14 +113,16 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         FileNotFoundError: the model, the calibration data or the folder of `out` does not exist.
         OSError: there is something at `out` that is no plain file.
     """
-    if precision not in ("int8", "float32"):
-        raise CompileError(f"precision {precision!r}: it is 'int8' or 'float32'")
+    if precision not in ("int8", "float32", "bfloat16"):
+        raise CompileError(f"precision {precision!r}: it is 'int8', 'float32' or 'bfloat16'")
     container.check_target(out)
     clock = _Clock(progress)
     with clock.step("import"):
         graph = import_model(model, shapes=shapes, name=name, simplify=simplify)
         run_passes(graph)
         segments = _checked(graph, partition(graph))
+        options = quantize or QuantizeOptions()
+        store_float_weights(graph, "bf16" if precision == "bfloat16" else options.float_weights)
     numbers = _numbers(graph, calibration, preprocess, precision, quantize, clock)
     with clock.step("measure"):
         found = _measured(graph, segments, numbers, precision, measure)
@@ -184,7 +188,7 @@ def _numbers(
     options: QuantizeOptions | None,
     clock: _Clock,
 ) -> NumericResult:
-    if precision == "float32":
+    if precision != "int8":
         return NumericResult(None, {})
     given = graph.given_scales
     if calibration is None and given is None and any(not n.reason for n in graph.nodes):

@@ -29,6 +29,9 @@ DepthToSpace       blocksize, mode "DCR" | "CRD"
 SpaceToDepth       blocksize
 Softmax            axis, log (bool), flat (bool: over all dimensions from axis on)
 Reduce             kind "sum" | "mean" | "max" | "min", axes, keepdims (bool)
+Recurrent          x, first h, first c ("": zero); kind, backward (mask), batch_first,
+                   results (which of "yhc" the outputs are), weights, bias, hidden_weights,
+                   hidden_bias; see passes.recurrent
 LayerNorm          over the last dimension: epsilon, rms (bool), scale, bias (float32 [n] | None)
 =================  =============================================================================
 
@@ -58,6 +61,7 @@ __all__ = [
     "Array",
     "CompileError",
     "ConvWeights",
+    "FloatStorage",
     "Graph",
     "Node",
     "NodeQuant",
@@ -68,6 +72,8 @@ __all__ = [
 ]
 
 QuantDtype = Literal["u8", "s8", "s16", "f32"]
+FloatStorage = Literal["f32", "bf16"]
+"""How weights of a layer that computes in float are kept."""
 Array = NDArray[Any]
 
 
@@ -194,6 +200,7 @@ class Node:
         attrs: Python values and arrays, see the module's table.
         act: function applied to the result (after the residual unless `Residual.after_act`).
         source: names of the ONNX nodes that became this one, for reports.
+        float_weights: how weights are kept where they are not integers.
         reason: why it cannot run on the NPU; "" when it can.
     """
 
@@ -207,6 +214,7 @@ class Node:
     weights: ConvWeights | None = None
     quant: NodeQuant | None = None
     source: tuple[str, ...] = ()
+    float_weights: FloatStorage = "f32"
     reason: str = ""
 
     @property

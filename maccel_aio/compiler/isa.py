@@ -61,6 +61,7 @@ class Op(IntEnum):
     GATHER = 13
     DYNQUANT = 14
     CONVDYN = 15
+    RECURRENT = 16
 
 
 class Act(IntEnum):
@@ -96,6 +97,15 @@ class Act(IntEnum):
     RSQRT = 27
 
 
+class Recurrence(IntEnum):
+    """``enum mx_recurrent``."""
+
+    RNN = 0
+    LSTM = 1
+    GRU = 2
+    GRU_LINEAR = 3
+
+
 class Elt(IntEnum):
     """``enum mx_elt``."""
 
@@ -113,10 +123,12 @@ ITEMSIZE: dict[str, int] = {"u8": 1, "s8": 1, "s16": 2, "f32": 4}
 CODES: dict[str, tuple[int, int]] = {"u8": (0, 255), "s8": (-128, 127), "s16": (-32768, 32767)}
 """Smallest and largest code of the integer storage types."""
 
+#: Constants by the name of their NumPy type; uint16 holds the bits of bfloat16, which NumPy lacks.
 NUMPY_DTYPES: dict[str, DType] = {
     "uint8": DType.U8,
     "int8": DType.S8,
     "int16": DType.S16,
+    "uint16": DType.BF16,
     "int32": DType.S32,
     "float32": DType.F32,
 }

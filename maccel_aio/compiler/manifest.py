@@ -195,9 +195,9 @@ def _weight_bytes(lowered: Lowered) -> dict[int, int]:
 def _precision(graph: Graph, node: Node) -> str:
     if node.reason:
         return "cpu"
-    if node.weights is not None:
-        if node.quant is None:
-            return "float32"
+    if node.op == "Recurrent" or (node.weights is not None and node.quant is None):
+        return "bfloat16" if node.float_weights == "bf16" else "float32"
+    if node.weights is not None and node.quant is not None:
         wide = (
             graph.tensors[node.inputs[0]].storage.dtype == "s16" or node.quant.weights.itemsize > 1
         )

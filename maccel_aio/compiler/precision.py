@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.ir import Activation, Graph, Node, QuantDtype, Tensor
+from maccel_aio.compiler.ir import Activation, CompileError, Graph, Node, QuantDtype, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from maccel_aio.compiler.ir import FloatStorage
 
 OnNpu = Callable[[Node], bool]
 
@@ -32,7 +34,8 @@ SAME_FORMAT = frozenset(
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Linear"})
 """Operators with constant weights: integer ones when their input is an integer."""
 
-_FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul"})
+_FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul", "Recurrent"})
+_FLOAT_MAKERS = frozenset({"Softmax", "Recurrent"})
 _SUMS = frozenset({"Add", "Sub"})
 
 
@@ -40,6 +43,8 @@ def macs(graph: Graph, node: Node) -> int:
     """Multiply-accumulates of one node; 0 for operators that have none."""
     if node.op == "MatMul":
         return graph.tensor(node.output).elements * graph.tensor(node.inputs[0]).dims[-1]
+    if node.op == "Recurrent":
+        return _recurrent_macs(graph, node)
     if node.weights is None:
         return 0
     outputs, per_group, *taps = node.weights.kernel.shape
@@ -49,6 +54,33 @@ def macs(graph: Graph, node: Node) -> int:
     # Of a grouped convolution with permuted outputs only a block of each row counts.
     per_group //= int(node.attrs.get("blocks", 1))
     return int(graph.tensor(node.output).elements * per_group * math.prod(taps))
+
+
+def _recurrent_macs(graph: Graph, node: Node) -> int:
+    outer, inner, inputs = graph.tensor(node.inputs[0]).dims
+    units = node.attrs["hidden_weights"].shape[2]
+    return int(outer * inner * len(node.attrs["weights"]) * (inputs + units))
+
+
+def store_float_weights(graph: Graph, how: FloatStorage | Mapping[str, FloatStorage]) -> None:
+    """Set how the weights of layers that compute in float are kept.
+
+    Args:
+        graph: after the passes; changed in place.
+        how: for all layers, or by the name of a layer; the others keep f32.
+
+    Raises:
+        CompileError: there is no such layer or no such storage.
+    """
+    wishes = {n.name: how for n in graph.nodes} if isinstance(how, str) else dict(how)
+    unknown = sorted(set(wishes) - {node.name for node in graph.nodes})
+    if unknown:
+        raise CompileError(f"float_weights names {unknown}, which are no layers")
+    strange = sorted(set(wishes.values()) - {"f32", "bf16"})
+    if strange:
+        raise CompileError(f"float_weights {strange}: it is 'f32' or 'bf16'")
+    for node in graph.nodes:
+        node.float_weights = wishes.get(node.name, "f32")
 
 
 def is_activation(tensor: Tensor) -> bool:
@@ -158,7 +190,7 @@ class _Chooser:
         if name in self.outputs or self.graph.tensor(name).elements <= 1:
             return True
         maker = self.makers.get(name)
-        if maker is not None and (not self.on_npu(maker) or maker.op == "Softmax"):
+        if maker is not None and (not self.on_npu(maker) or maker.op in _FLOAT_MAKERS):
             return True
         return any(
             node.op in _FLOAT_READERS or not self.on_npu(node) for node in self.readers[name]

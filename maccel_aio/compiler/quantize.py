@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from maccel_aio.compiler.calibration import TensorStats
+    from maccel_aio.compiler.ir import FloatStorage
     from maccel_aio.compiler.qdq import GivenScales
 
 _CODES = {"u8": (0, 255), "s8": (-128, 127), "s16": (-32768, 32767)}
@@ -43,12 +44,15 @@ class QuantizeOptions:
         bias_correction: whether rounding errors of weights are taken out of the biases.
         depthwise_bits: of the weights of depthwise convolutions, 8 or 16.
         equalise: whether channels are scaled before quantisation, see `equalise`.
+        float_weights: how layers that stay float keep their weights: "f32", "bf16" (half the
+            memory, rounded once at compile time), or a choice by the name of a layer.
     """
 
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
     bias_correction: bool = True
     depthwise_bits: int = 8
     equalise: bool = True
+    float_weights: FloatStorage | Mapping[str, FloatStorage] = "f32"
 
 
 def quantise(

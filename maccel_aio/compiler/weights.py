@@ -12,6 +12,8 @@ from maccel_aio.compiler.biascorr import bias_correction
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from maccel_aio.compiler.ir import Array, FloatStorage
+
 _ACCUMULATOR_ROOM = 2.0**30
 """Half of s32: accumulators that stay below this have a factor of two to spare."""
 
@@ -132,3 +134,20 @@ def quantise_conv(
         np.abs(integer) + magnitude * (x.reach + abs(x.zero)),
         correction,
     )
+
+
+def stored_float(values: Array, storage: FloatStorage) -> Array:
+    """Return float weights as a constant of the program.
+
+    Args:
+        values: float, any shape.
+        storage: ``"f32"`` gives float32; ``"bf16"`` the bits of bfloat16 as uint16, rounded to
+            nearest, ties to even, and to the largest finite number instead of infinity.
+    """
+    single = np.ascontiguousarray(values, np.float32)
+    if storage == "f32":
+        return single
+    bits = single.view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    full = (rounded & 0x7F80) == 0x7F80
+    return np.where(full, (rounded & 0x8000) | 0x7F7F, rounded).astype(np.uint16)

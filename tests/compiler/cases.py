@@ -315,3 +315,60 @@ simple(
     lambda m: m.add("MaxPool", "x", kernel_shape=[3, 3], dilations=[2, 2], pads=[1, 1, 1, 1]),
 )
 simple("cpu_only", IMAGE, lambda m: m.add("CumSum", "x", m.const(1, np.int64)))
+
+# ---- recurrent layers
+
+
+def recurrent_layer(
+    m: Model, op: str, *, states: bool = False, results: int = 3, bias: bool = True,
+    units: int = 9, **attrs: Any,
+) -> list[str]:  # fmt: skip
+    """Add a layer over ``x`` [steps, rows, 7], or [rows, steps, 7] with layout 1."""
+    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[op]
+    directions = 2 if attrs.get("direction") == "bidirectional" else 1
+    inputs = [
+        "x",
+        m.random(directions, gates * units, 7, scale=0.5),
+        m.random(directions, gates * units, units, scale=0.5),
+        m.random(directions, 2 * gates * units, scale=0.5) if bias else "",
+    ]
+    if states:
+        inputs += ["", "h", *(["c"] if op == "LSTM" else [])]
+    count = min(results, 3 if op == "LSTM" else 2)
+    made = m.add(op, *inputs, outputs=count, hidden_size=units, **attrs)
+    return [made] if count == 1 else list(made)
+
+
+for label, kind, attrs in (
+    ("lstm", "LSTM", {}),
+    ("lstm_reverse", "LSTM", {"direction": "reverse"}),
+    ("lstm_bidirectional", "LSTM", {"direction": "bidirectional"}),
+    ("lstm_no_bias", "LSTM", {"bias": False}),
+    ("lstm_y_alone", "LSTM", {"results": 1}),
+    ("gru", "GRU", {}),
+    ("gru_bidirectional", "GRU", {"direction": "bidirectional"}),
+    ("gru_linear", "GRU", {"linear_before_reset": 1}),
+    ("gru_linear_bidirectional", "GRU", {"linear_before_reset": 1, "direction": "bidirectional"}),
+    ("rnn", "RNN", {}),
+    ("rnn_relu_reverse", "RNN", {"activations": ["Relu"], "direction": "reverse"}),
+    (
+        "rnn_sigmoid_bidirectional",
+        "RNN",
+        {"activations": ["Sigmoid"] * 2, "direction": "bidirectional"},
+    ),
+    ("cpu_lstm_clip", "LSTM", {"clip": 0.3}),
+    ("cpu_gru_activations", "GRU", {"activations": ["Tanh", "Tanh"]}),
+):
+    simple(label, (5, 3, 7), recurrent_layer, op=kind, **attrs)
+
+
+def _stateful(op: str) -> Callable[[], tuple[Model, list[str]]]:
+    def make() -> tuple[Model, list[str]]:
+        m = Model({"x": (5, 3, 7), "h": (2, 3, 9)} | ({"c": (2, 3, 9)} if op == "LSTM" else {}))
+        return m, recurrent_layer(m, op, states=True, direction="bidirectional")
+
+    return make
+
+
+for kind in ("LSTM", "GRU", "RNN"):
+    CASES[f"{kind.lower()}_states"] = _stateful(kind)

@@ -26,6 +26,7 @@ COARSE = {
 FAMILIES = {
     "conv": ("conv", "deconv", "gemm", "matmul_3d", "matmul_bias", "pad_conv", "prelu_conv"),
     "image": ("maxpool", "avgpool", "global", "resize", "upsample"),
+    "recurrent": ("lstm", "gru", "rnn", "cpu_lstm", "cpu_gru"),
     "rows": ("reduce", "softmax", "log_softmax", "layer_norm", "attention", "matmul_"),
     "pointwise": (
         "add", "sub", "mul", "max_", "min_", "div", "pow", "act_", "clip", "prelu", "silu",

@@ -24,6 +24,7 @@ def _numbers(prefix: str, text: str = MXQ) -> dict[str, int]:
         ("MX_OP_", isa.Op),
         ("MX_ACT_", isa.Act),
         ("MX_ELT_", isa.Elt),
+        ("MX_RECURRENT_", isa.Recurrence),
         ("MXQ_SECTION_", isa.Section),
     ],
 )

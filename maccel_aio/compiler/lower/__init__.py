@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.layout import channels_last
-from maccel_aio.compiler.lower import conv, image, moves, pointwise, rows
+from maccel_aio.compiler.lower import conv, image, moves, pointwise, recurrent, rows
 from maccel_aio.compiler.lower.bands import cut_into_bands
 from maccel_aio.compiler.lower.context import Context
 from maccel_aio.compiler.planner import plan
@@ -36,6 +36,7 @@ _RULES: dict[str, Rule] = {
     "Softmax": rows.softmax,
     "LayerNorm": rows.layer_norm,
     "Reduce": rows.reduce,
+    "Recurrent": recurrent.recurrent,
     "Transpose": moves.transpose,
     "Reshape": moves.reshape,
     "Expand": moves.expand,

@@ -13,11 +13,12 @@ from maccel_aio.compiler.isa import Op
 from maccel_aio.compiler.lower.context import as_image
 from maccel_aio.compiler.lower.emit import code_range, epilogue, residual_flag
 from maccel_aio.compiler.lower.phases import Phase, phases
+from maccel_aio.compiler.weights import stored_float
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maccel_aio.compiler.ir import Activation, Array, Node
+    from maccel_aio.compiler.ir import Activation, Array, FloatStorage, Node
     from maccel_aio.compiler.lower.context import Context
     from maccel_aio.compiler.view import View
 
@@ -49,12 +50,14 @@ class Sum:
         weights: [O, kh, kw, I/group], integers or float32.
         bias: real-valued for float sums, int32 without the zero-point term for integer ones.
         scale: float64 [O] of integer sums, None for float ones.
+        storage: how float weights are kept.
     """
 
     weights: Array
     bias: Array
     scale: Array | None
     group: int = 1
+    storage: FloatStorage = "f32"
 
     def taps(self, rows: Sequence[int], columns: Sequence[int]) -> Sum:
         """Return the sum over some of the taps."""
@@ -70,7 +73,7 @@ def sum_of(node: Node) -> Sum:
     if node.weights is None:
         raise CompileError(f"node {node.name!r} has no weights")
     kernel = np.ascontiguousarray(node.weights.kernel.transpose(0, 2, 3, 1))
-    return Sum(kernel, node.weights.bias, None, group)
+    return Sum(kernel, node.weights.bias, None, group, node.float_weights)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ def emit_conv(
         floats[4] = carried / second.scale
     op = Op.CONVF
     if total.scale is None:
-        consts[0], consts[1] = total.weights.astype(np.float32), total.bias.astype(np.float32)
+        consts[0] = stored_float(total.weights, total.storage)
+        consts[1] = total.bias.astype(np.float32)
     else:
         op = Op.DWCONV if depthwise else Op.CONV
         weights = total.weights
@@ -198,8 +202,8 @@ def _after(node: Node) -> bool:
 def linear(ctx: Context, node: Node) -> None:
     """Lower Linear: a 1x1 convolution over [1, 1, rows, k]."""
     total = sum_of(node)
-    x = _rows(ctx, _input(ctx, node, total))
-    residual = None if node.residual is None else _rows(ctx, ctx.view(node.residual.tensor))
+    x = rows_of(ctx, _input(ctx, node, total))
+    residual = None if node.residual is None else rows_of(ctx, ctx.view(node.residual.tensor))
     second = _second(ctx, node)
     target = ctx.write(node.output)
     out = _as_rows(target)
@@ -215,7 +219,8 @@ def _as_rows(view: View) -> View | None:
     return rows if adjacent else None
 
 
-def _rows(ctx: Context, view: View) -> View:
+def rows_of(ctx: Context, view: View) -> View:
+    """Return a view as [1, 1, rows, k] with adjacent elements, copied if it does not lie so."""
     rows = _as_rows(view)
     if rows is None:
         packed = ctx.reshaped(view, (math.prod(view.dims),)).reshape(view.dims)
@@ -287,6 +292,7 @@ def _emit_blocks(
         np.concatenate([part.weights for part in parts]),
         np.tile(total.bias, len(parts)),
         None if total.scale is None else np.tile(total.scale, len(parts)),
+        storage=total.storage,
     )
     (n, h, w, _), channels = x.dims, out.dims[3]
     blocks = ctx.fresh((n, h, w, len(parts) * channels), ctx.quant(node.output))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.passes import activations, convs, pools, resize, shapes
+from maccel_aio.compiler.passes import activations, convs, pools, recurrent, resize, shapes
 from maccel_aio.compiler.passes.rules import Unsupported, check_float, const_input
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ RULES: dict[str, Rule] = {
     "LogSoftmax": shapes.softmax,
     "LayerNormalization": shapes.layer_norm,
     "RMSNormalization": shapes.layer_norm,
+    **dict.fromkeys(("RNN", "LSTM", "GRU"), recurrent.recurrent),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"), shapes.reshape),
     **dict.fromkeys(activations.UNARY, activations.unary),
     **dict.fromkeys(activations.BINARY, activations.binary),
