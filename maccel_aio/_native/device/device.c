@@ -44,6 +44,7 @@ int mx_device_create(const char *name, maccel_device **out) {
   if (status == MACCEL_OK) {
     dev->iface = iface;
     dev->pool = pool;
+    pthread_mutex_init(&dev->retired.lock, NULL);
     dev->t_open_ns = maccel_now_ns();
     dev->info.pid = (int32_t)getpid();
     snprintf(dev->info.kind, sizeof dev->info.kind, "%s", iface->kind);
@@ -78,6 +79,8 @@ void mx_device_release(maccel_device *dev) {
   if (mx_sub_acq_rel(&dev->refs, 1) != 1) return;
   dev->iface->close(dev);
   mx_pool_destroy(dev->pool);
+  mx_model_free_retired(dev);
+  pthread_mutex_destroy(&dev->retired.lock);
   mx_free(dev);
 }
 

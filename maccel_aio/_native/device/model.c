@@ -59,6 +59,42 @@ static int settle_options(const maccel_device *dev, const maccel_model_options *
   return MACCEL_OK;
 }
 
+/* ---- handles */
+static maccel_model *new_handle(maccel_device *dev) {
+  mx_retired *list = &dev->retired;
+  maccel_model *model = NULL;
+  pthread_mutex_lock(&list->lock);
+  if (list->count > MX_RETIRED) {
+    model = list->first;
+    list->first = model->next_retired;
+    list->count--;
+  }
+  pthread_mutex_unlock(&list->lock);
+  if (!model) return mx_alloc(sizeof *model, 64);
+  memset(model, 0, sizeof *model);
+  return model;
+}
+
+static void retire(maccel_device *dev, maccel_model *model) {
+  mx_retired *list = &dev->retired;
+  pthread_mutex_lock(&list->lock);
+  if (list->count++ == 0)
+    list->first = model;
+  else
+    list->last->next_retired = model;
+  list->last = model;
+  pthread_mutex_unlock(&list->lock);
+}
+
+void mx_model_free_retired(maccel_device *dev) {
+  maccel_model *model = dev->retired.count ? dev->retired.first : NULL;
+  for (uint32_t left = dev->retired.count; left > 0; left--) {
+    maccel_model *next = model->next_retired;
+    mx_free(model);
+    model = next;
+  }
+}
+
 int maccel_model_load(maccel_device *dev, const void *program, uint64_t program_bytes, const void *consts,
                       uint64_t const_bytes, const maccel_model_options *options, maccel_model **out) {
   MX_RETURN_IF(!dev || !program || !out, MACCEL_E_INVALID,
@@ -68,7 +104,7 @@ int maccel_model_load(maccel_device *dev, const void *program, uint64_t program_
   MX_RETURN_IF(mx_load_acquire(&dev->closed), MACCEL_E_CLOSED, "the device %s is closed", dev->info.name);
   maccel_model_options settled;
   MX_FORWARD(settle_options(dev, options, &settled));
-  maccel_model *model = mx_alloc(sizeof *model, 64);
+  maccel_model *model = new_handle(dev);
   MX_RETURN_IF(!model, MACCEL_E_NOMEM, "no memory for a model");
   model->device = dev;
   model->options = settled;
@@ -98,7 +134,7 @@ int maccel_model_unload(maccel_model *model) {
     return mx_fail(MACCEL_E_BUSY, "%u requests use the model", users);
   }
   dev->iface->unload(dev, model);
-  mx_free(model);
+  retire(dev, model);
   mx_device_release(dev);
   return MACCEL_OK;
 }

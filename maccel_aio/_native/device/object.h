@@ -22,6 +22,15 @@ typedef struct mx_counters {
 
 typedef struct mx_pool mx_pool; /* buffer.c */
 
+/* Handles of unloaded models. A submission that an unloading overtakes still looks at its handle, so its memory stays a
+ * handle: it is not freed before the device, and given out again only after so many others. */
+#define MX_RETIRED 64
+typedef struct mx_retired {
+  pthread_mutex_t lock;
+  maccel_model *first, *last;
+  uint32_t count;
+} mx_retired;
+
 struct maccel_device {
   const mx_device_iface *iface;
   void *state; /* of the iface */
@@ -29,6 +38,7 @@ struct maccel_device {
   maccel_device_info info;
   uint64_t t_open_ns;
   mx_pool *pool;
+  mx_retired retired;
   mx_atomic32 refs; /* the owner, each ring, model and buffer */
   mx_atomic32 closed; /* admission stopped */
   mx_atomic32 joined; /* no thread of the device is left */
@@ -38,6 +48,7 @@ struct maccel_device {
 
 struct maccel_model {
   maccel_device *device;
+  maccel_model *next_retired;
   mx_program *program;
   maccel_model_options options; /* with the defaults filled in */
   maccel_model_info info;
@@ -48,6 +59,7 @@ struct maccel_model {
   mx_context *idle[MX_MAX_CORES];
   int idle_count, created, cores_used;
   mx_choice choice; /* under the same lock */
+  mx_atomic64 run_ns; /* of one item, the last time; 0 = not known */
 };
 
 /* Opens any device by name, without the checks of the public call. */
@@ -61,6 +73,7 @@ int mx_device_check_process(const maccel_device *dev);
 int mx_model_load_program(maccel_device *dev, maccel_model *model, const void *program,
                           uint64_t program_bytes, const void *consts, uint64_t const_bytes);
 void mx_model_unload_program(maccel_device *dev, maccel_model *model);
+void mx_model_free_retired(maccel_device *dev);
 
 /* buffer.c */
 mx_pool *mx_pool_create(void);
