@@ -9,6 +9,7 @@ class _Lib:
     MACCEL_MAX_RANK: int
     MACCEL_MAX_IO: int
     MACCEL_SQE_COMPUTE_ONLY: int
+    MACCEL_SQE_HERE: int
 
     def maccel_abi_version(self) -> int: ...
     def maccel_status_name(self, status: int) -> Any: ...

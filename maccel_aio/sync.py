@@ -311,6 +311,8 @@ class Model(BaseModel):
 
     def _run(self, call: Call, limit: float | None) -> list[Array]:
         port = self._port_here()
+        if limit is None:  # this thread would only wait: it may be a core meanwhile
+            call = call._replace(flags=call.flags | _binding.HERE)
         job = port.begin(call, limit)
         try:
             left = None if limit is None else max(limit - time.monotonic(), 0.0)

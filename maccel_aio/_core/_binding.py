@@ -35,6 +35,7 @@ NOT_FOUND = -13
 ALREADY = -14
 
 COMPUTE_ONLY = 1
+HERE = 2
 
 #: maccel_dtype numbers and their names in manifests.
 DTYPE_NAMES = {

@@ -122,10 +122,19 @@ static int start_worker(mx_crew *crew) {
   return 1;
 }
 
+/* One that still spins, or else the latest. */
+static mx_worker *take_idle(mx_crew *crew) {
+  mx_worker **at = &crew->idle;
+  while (*at && !mx_park_is_awake(&(*at)->park)) at = &(*at)->next_idle;
+  if (!*at) at = &crew->idle;
+  mx_worker *worker = *at;
+  *at = worker->next_idle;
+  return worker;
+}
+
 void mx_crew_summon(mx_crew *crew, int want) {
   for (; want > 0 && crew->idle; want--) {
-    mx_worker *worker = crew->idle;
-    crew->idle = worker->next_idle;
+    mx_worker *worker = take_idle(crew);
     if (mx_park_signal(&worker->park)) mx_park_wake(&worker->park);
   }
   for (; want > 0 && crew->started < crew->limit && !crew->stopping; want--)
@@ -171,6 +180,26 @@ void mx_crew_enqueue(mx_crew *crew, mx_request *first, uint32_t count) {
   complete_chain(stranded, MACCEL_E_SYSTEM);
 }
 
+/* The completion comes before the end of this call; the device lives on, as the ring of the caller holds it. */
+void mx_crew_perform(mx_crew *crew, mx_request *r) {
+  mx_duty duty;
+  pthread_mutex_lock(&crew->lock);
+  const int here = mx_plan_here(crew, r, &duty);
+  crew->visitors += here;
+  pthread_mutex_unlock(&crew->lock);
+  if (!here) {
+    mx_crew_enqueue(crew, r, 1);
+    return;
+  }
+  mx_core_perform(crew, &duty);
+  pthread_mutex_lock(&crew->lock);
+  crew->visitors--;
+  /* What came meanwhile found no idle core. */
+  if (crew->head) mx_crew_summon(crew, 1);
+  if (crew->stopping) pthread_cond_broadcast(&crew->exited);
+  pthread_mutex_unlock(&crew->lock);
+}
+
 /* ---- the way out */
 void mx_crew_stop(mx_crew *crew) {
   pthread_mutex_lock(&crew->lock);
@@ -185,8 +214,9 @@ int mx_crew_join(mx_crew *crew, int64_t timeout_ns) {
   uint64_t deadline = mx_deadline(timeout_ns);
   int late = 0;
   pthread_mutex_lock(&crew->lock);
-  while (crew->live > 0 && !late) late = mx_cond_wait_until(&crew->exited, &crew->lock, deadline);
-  int left = crew->live, first = crew->joined;
+  while (crew->live + crew->visitors > 0 && !late)
+    late = mx_cond_wait_until(&crew->exited, &crew->lock, deadline);
+  int left = crew->live + crew->visitors, first = crew->joined;
   if (left == 0) crew->joined = crew->started; /* each thread is joined once, whoever comes first */
   pthread_mutex_unlock(&crew->lock);
   MX_RETURN_IF(left > 0, MACCEL_E_TIMEOUT, "%d cores still run", left);

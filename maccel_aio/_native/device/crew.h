@@ -7,7 +7,10 @@
  *   single  one core runs all items of a request
  *   shared  cores take the items of one request one by one (multi)
  *   team    cores run each item together (global4, global8). One team forms at a time: a thread that looks for work
- *           joins it before anything else, so two half teams never wait for each other. */
+ *           joins it before anything else, so two half teams never wait for each other.
+ *
+ * A thread of the program may be a core for the time of one short request of its own (mx_crew_perform): what would wait
+ * for a core computes instead, and nobody has to be woken up. */
 #ifndef MX_CREW_H
 #define MX_CREW_H
 
@@ -32,6 +35,7 @@ typedef struct mx_crew {
   mx_request *shared;      /* requests with items left, oldest first */
   mx_worker *idle;         /* latest first: it may still spin */
   int busy, started, live, joined, stopping;
+  int visitors; /* threads of the program that are cores now */
   /* constant */
   int limit;      /* most threads */
   int dry;        /* null device: nothing is computed */
@@ -41,6 +45,9 @@ typedef struct mx_crew {
   mx_worker workers[MX_MAX_CORES];
 } mx_crew;
 
+/* Longest request that a thread of the program carries out itself: its signals and timeouts wait as long. */
+#define MX_HERE_NS 50000000u
+
 /* What a thread does next. */
 typedef struct mx_duty {
   mx_request *request;
@@ -48,11 +55,14 @@ typedef struct mx_duty {
   int slot;            /* holds an activation slot */
   mx_context *context; /* of that slot; NULL: to be created */
   int lead;            /* took it from the queue */
+  int here;            /* by the thread that submitted it */
   int part;            /* of a team */
 } mx_duty;
 
 int mx_crew_create(const char *name, uint32_t cores, int limit, int dry, mx_crew **out);
 void mx_crew_enqueue(mx_crew *crew, mx_request *first, uint32_t count);
+/* Like enqueue of one, but in this thread if it is a short one and a core is idle. */
+void mx_crew_perform(mx_crew *crew, mx_request *request);
 int mx_crew_remove(mx_crew *crew, mx_request *request);
 void mx_crew_stop(mx_crew *crew);
 int mx_crew_join(mx_crew *crew, int64_t timeout_ns);
@@ -65,6 +75,8 @@ void mx_crew_unlink(mx_crew *crew, mx_request *request);
 /* plan.c */
 /* Under lock: the next duty of this thread. 0 = none. */
 int mx_plan_next(mx_crew *crew, mx_worker *worker, mx_duty *duty);
+/* Under lock: may the thread that submits this request carry it out? Its duty, or 0. */
+int mx_plan_here(mx_crew *crew, mx_request *request, mx_duty *duty);
 /* The leader, after begin: decides how many take part. Runs other teams' shares while it must wait. */
 void mx_plan_expand(mx_crew *crew, mx_duty *duty);
 /* The leader, after the run: how long the request took, from mx_plan_expand on. */

@@ -7,7 +7,7 @@
 
 #include "maccel.h"
 
-#define MX_DEVICE_API_VERSION 2
+#define MX_DEVICE_API_VERSION 3
 
 typedef struct mx_request mx_request; /* request.h */
 
@@ -19,6 +19,8 @@ typedef struct mx_device_iface {
   /* Takes a chain of `count` requests linked by ->next: queues them in order, with one doorbell. Never blocks, never
    * fails: problems become completions. */
   void (*enqueue)(maccel_device *dev, mx_request *first, uint32_t count);
+  /* Takes one request, like enqueue; may carry it out in the calling thread. Without any lock of a ring. NULL: cannot. */
+  void (*perform)(maccel_device *dev, mx_request *request);
   /* OK: it was queued, is out of the queue now and is completed by the caller. ALREADY: it runs. */
   int (*remove)(maccel_device *dev, mx_request *request);
   /* Loads a program into the model. */

@@ -27,6 +27,8 @@ void mx_park_sleep(mx_park *park, mx_atomic32 *spinner) {
   mx_store_relaxed(&park->word, AWAKE);
 }
 
+int mx_park_is_awake(mx_park *park) { return mx_load_relaxed(&park->word) == IDLE; }
+
 int mx_park_signal(mx_park *park) { return mx_exchange_seq(&park->word, SIGNALED) == PARKED; }
 
 void mx_park_wake(mx_park *park) { mx_futex_wake(&park->word, 1); }

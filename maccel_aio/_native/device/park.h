@@ -15,6 +15,8 @@ typedef struct mx_park {
 void mx_park_prepare(mx_park *park);
 /* Owner, without the lock: returns after the signal. `spinner` is shared: one of a crew spins at a time; NULL = never. */
 void mx_park_sleep(mx_park *park, mx_atomic32 *spinner);
+/* Waker, under the lock: has it not gone to sleep yet? */
+int mx_park_is_awake(mx_park *park);
 /* Waker, under the lock, once per prepare. 1: mx_park_wake must follow (the lock may be dropped before). */
 int mx_park_signal(mx_park *park);
 void mx_park_wake(mx_park *park);

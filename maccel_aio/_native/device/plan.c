@@ -58,10 +58,11 @@ static void take_slot(mx_crew *crew, maccel_model *model, mx_duty *duty) {
 }
 
 /* ---- what to do next */
-static int join_team(mx_crew *crew, mx_duty *duty) {
+static int join_team(mx_crew *crew, mx_worker *worker, mx_duty *duty) {
   mx_request *r = crew->forming;
   uint32_t core = r ? usable_core(crew, r->model, ~0u) : 0;
   if (!core) return 0;
+  mx_park_learn(&worker->park, r->t_start_ns);
   take_core(crew, r, core, duty);
   duty->part = r->job.joined++;
   if (r->job.joined == r->job.parts) crew->forming = NULL;
@@ -85,24 +86,40 @@ static mx_request *first_runnable(const mx_crew *crew, uint32_t *core) {
   return NULL;
 }
 
+/* A core, and a slot, for the leader of a request that is in no queue. */
+static void start(mx_crew *crew, mx_request *r, uint32_t core, mx_duty *duty) {
+  mx_request_start(r);
+  r->job = (mx_job){.kind = MX_JOB_SOLO, .parts = 1};
+  take_core(crew, r, core, duty);
+  take_slot(crew, r->model, duty);
+  duty->lead = 1;
+}
+
 static int take_queued(mx_crew *crew, mx_worker *worker, mx_duty *duty) {
   uint32_t core = 0;
   mx_request *r = first_runnable(crew, &core);
   if (!r) return 0;
   mx_crew_unlink(crew, r);
   mx_park_learn(&worker->park, r->t_submit_ns);
-  mx_request_start(r);
-  r->job = (mx_job){.kind = MX_JOB_SOLO, .parts = 1};
-  take_core(crew, r, core, duty);
-  take_slot(crew, r->model, duty);
-  duty->lead = 1;
+  start(crew, r, core, duty);
   if (crew->idle && first_runnable(crew, &core))
     mx_crew_summon(crew, 1); /* what we gave back can serve two */
   return 1;
 }
 
 int mx_plan_next(mx_crew *crew, mx_worker *worker, mx_duty *duty) {
-  return join_team(crew, duty) || join_shared(crew, duty) || take_queued(crew, worker, duty);
+  return join_team(crew, worker, duty) || join_shared(crew, duty) || take_queued(crew, worker, duty);
+}
+
+int mx_plan_here(mx_crew *crew, mx_request *r, mx_duty *duty) {
+  const uint64_t ns = mx_load_relaxed(&r->model->run_ns);
+  if (crew->stopping || crew->head || crew->forming || crew->busy >= crew->limit) return 0;
+  if (r->batch != 1 || ns == 0 || ns > MX_HERE_NS) return 0;
+  const uint32_t core = core_for(crew, r->model, ~0u);
+  if (!core) return 0;
+  start(crew, r, core, duty);
+  duty->here = 1;
+  return 1;
 }
 
 /* ---- giving back */
@@ -173,7 +190,8 @@ static void be_guest(mx_crew *crew) {
 static void form_team(mx_crew *crew, mx_duty *duty, int parts) {
   while (crew->forming) be_guest(crew);
   mx_crew_summon(crew, parts - 1);
-  parts = min_int(parts, crew->live); /* fewer when the system gave no more threads, or they have gone */
+  /* Fewer when the system gave no more threads, or they have gone. */
+  parts = min_int(parts, crew->live + duty->here);
   if (parts < 2) return;
   mx_job *job = &duty->request->job;
   job->kind = MX_JOB_TEAM;
@@ -201,6 +219,7 @@ static void expand_auto(mx_crew *crew, mx_duty *duty) {
 
 void mx_plan_learn(mx_crew *crew, const mx_duty *duty, uint64_t ns) {
   const mx_request *r = duty->request;
+  mx_store_relaxed(&r->model->run_ns, ns / r->batch);
   if (r->batch > 1 || mx_plan_max_parts(crew, r->model) < 2) return;
   pthread_mutex_lock(&crew->lock);
   mx_choice_learn(&r->model->choice, r->job.kind == MX_JOB_TEAM, ns);

@@ -54,6 +54,7 @@ static int soft_open(maccel_device *dev, const char *target, const char *options
 static void soft_enqueue(maccel_device *dev, mx_request *first, uint32_t count) {
   mx_crew_enqueue(dev->state, first, count);
 }
+static void soft_perform(maccel_device *dev, mx_request *request) { mx_crew_perform(dev->state, request); }
 static int soft_remove(maccel_device *dev, mx_request *request) {
   return mx_crew_remove(dev->state, request);
 }
@@ -76,6 +77,7 @@ const mx_device_iface mx_device_soft = {
     .kind = "soft",
     .open = soft_open,
     .enqueue = soft_enqueue,
+    .perform = soft_perform,
     .remove = soft_remove,
     .load = soft_load,
     .unload = mx_model_unload_program,

@@ -7,10 +7,10 @@
 
 static int check_sqe(const maccel_ring *ring, const maccel_sqe *sqe) {
   const maccel_model *model = sqe->model;
-  MX_RETURN_IF(!model || model->device != ring->device, MACCEL_E_INVALID, "the model is not on this device");
+  const uint32_t known = MACCEL_SQE_COMPUTE_ONLY | MACCEL_SQE_HERE;
+  MX_RETURN_IF(model->device != ring->device, MACCEL_E_INVALID, "the model is not on this device");
   MX_RETURN_IF(sqe->batch < 1, MACCEL_E_INVALID, "a request has at least one batch item");
-  MX_RETURN_IF(sqe->flags & ~(uint32_t)MACCEL_SQE_COMPUTE_ONLY, MACCEL_E_INVALID, "unknown request flags %#x",
-               sqe->flags);
+  MX_RETURN_IF(sqe->flags & ~known, MACCEL_E_INVALID, "unknown request flags %#x", sqe->flags);
   if (sqe->flags & MACCEL_SQE_COMPUTE_ONLY) return MACCEL_OK;
   uint32_t need = model->info.num_inputs + model->info.num_outputs;
   MX_RETURN_IF(sqe->num_io != need || !sqe->io, MACCEL_E_INVALID,
@@ -50,16 +50,25 @@ static void fill(mx_request *r, const maccel_sqe *sqe, uint64_t now) {
   mx_request_set_state(r, MX_REQUEST_QUEUED);
 }
 
+/* OK: it is not unloaded before the hold is given back. */
+static int hold_model(maccel_model *model) {
+  mx_add_seq(&model->users, 1); /* pairs with maccel_model_unload: unloading store, then users load */
+  if (!mx_load_seq(&model->unloading)) return MACCEL_OK;
+  mx_sub_seq(&model->users, 1);
+  return mx_fail(MACCEL_E_INVALID, "the model is unloaded");
+}
+
 /* Puts one request into a slot. The model is held before it is looked at, so that unloading cannot slip in. */
 static int accept_one(maccel_ring *ring, const maccel_sqe *sqe, uint64_t now, mx_request **out) {
   MX_RETURN_IF(ring->free_count == 0, MACCEL_E_AGAIN, "all %u credits are taken", ring->credits);
-  MX_FORWARD(check_sqe(ring, sqe));
+  MX_RETURN_IF(!sqe->model, MACCEL_E_INVALID, "the model is not on this device");
+  MX_FORWARD(hold_model(sqe->model));
   mx_request *r = &ring->slots[ring->free[ring->free_count - 1]];
-  MX_FORWARD(copy_io(r, sqe));
-  mx_add_seq(&sqe->model->users, 1); /* pairs with maccel_model_unload: unloading store, then users load */
-  if (mx_load_seq(&sqe->model->unloading)) {
-    mx_sub_seq(&sqe->model->users, 1);
-    return mx_fail(MACCEL_E_INVALID, "the model is unloaded");
+  int status = check_sqe(ring, sqe);
+  if (status == MACCEL_OK) status = copy_io(r, sqe);
+  if (status != MACCEL_OK) {
+    mx_sub_acq_rel(&sqe->model->users, 1);
+    return status;
   }
   ring->free_count--;
   fill(r, sqe, now);
@@ -75,8 +84,13 @@ static int check_open(maccel_ring *ring) {
   return MACCEL_OK;
 }
 
-/* Under the lock of the ring. */
-static int accept_all(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uint32_t *accepted) {
+static int wants_here(const maccel_device *dev, const maccel_sqe *sqes, uint32_t n) {
+  return n == 1 && (sqes[0].flags & MACCEL_SQE_HERE) && dev->iface->perform;
+}
+
+/* Under the lock of the ring. *here: a request for which `perform` is to be called without it. */
+static int accept_all(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uint32_t *accepted,
+                      mx_request **here) {
   maccel_device *dev = ring->device;
   MX_FORWARD(check_open(ring));
   mx_request *first = NULL, *last = NULL, *r = NULL;
@@ -96,16 +110,22 @@ static int accept_all(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uin
   mx_store_release(&ring->accepted, mx_load_relaxed(&ring->accepted) + count);
   mx_add_relaxed(&dev->counters.submitted, count);
   mx_add_relaxed(&dev->counters.queued, count);
-  dev->iface->enqueue(dev, first, count);
+  if (wants_here(dev, sqes, n))
+    *here = first;
+  else
+    dev->iface->enqueue(dev, first, count);
   return status;
 }
 
 int maccel_ring_submit(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uint32_t *accepted) {
+  maccel_device *dev = ring->device;
   *accepted = 0;
-  MX_FORWARD(mx_device_check_process(ring->device));
+  MX_FORWARD(mx_device_check_process(dev));
+  mx_request *here = NULL;
   pthread_mutex_lock(&ring->lock);
-  int status = accept_all(ring, sqes, n, accepted);
+  int status = accept_all(ring, sqes, n, accepted, &here);
   pthread_mutex_unlock(&ring->lock);
+  if (here) dev->iface->perform(dev, here);
   return status;
 }
 

@@ -55,7 +55,7 @@ static void send(wide *w, uint32_t slot, uint32_t number, test_rng *rng) {
   rig_io(io, in[slot], out[slot]);
   maccel_sqe sqe = rig_sqe(&w->r, (uint64_t)number << 16 | slot);
   sqe.model = w->models[rng_next(rng) % MODELS];
-  sqe.flags = 0;
+  sqe.flags = number % 3 ? 0 : MACCEL_SQE_HERE;
   sqe.io = io;
   sqe.num_io = 2;
   sqe.batch = 1 + slot % 3;
