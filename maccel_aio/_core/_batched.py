@@ -135,6 +135,11 @@ class BatchedModel:
         prepared = self._model.prepare(arrays, out, cache_size, params, deadline, priority)
         if out is not None and not all(array.flags.writeable for array in out):
             raise InvalidError("an array of out is read-only")
+        if out is None and batcher.quiet:
+            port = self._model.port_here()
+            slot = port.take()
+            if slot is not None:
+                return await batcher.run_alone(port, slot, prepared)
         caller = Caller(prepared, time.monotonic_ns())
         batcher.join(caller)
         try:

@@ -1,9 +1,10 @@
 """Who goes with whom, and when: boarding, submitting and dealing of batches. One event loop.
 
-While the device has nothing to do, callers leave at the end of the loop's turn in which they came:
-a lone caller waits for nobody. While it is busy they wait for company: until the batch is full, the
-first of them has waited ``max_wait``, or the device comes back for more. There is no task per
-caller or batch: joining, boarding and dealing are plain calls of the loop.
+A caller that comes when all is quiet runs at once, as without batching. While the device has
+little to do, others leave at the end of the loop's turn in which they came. While it is busy they
+wait for company: until the batch is full, the first of them has waited ``max_wait``, or the device
+comes back for more. There is no task per caller or batch: joining, boarding and dealing are plain
+calls of the loop.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import anyio.to_thread
 from maccel_aio._core._batch import Batch, Caller, Line, own_copy
 from maccel_aio._core._types import BatchedStats
 from maccel_aio.errors import (
+    CancelledRequestError,
     ClosedError,
     DeadlineError,
     InferenceError,
@@ -32,9 +34,11 @@ from maccel_aio.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from maccel_aio._core._async_job import Job
+    from maccel_aio._core._async_job import Job, LoopPort
     from maccel_aio._core._backends import Loop
+    from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._model import Model
+    from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
 
 #: Batches of more bytes are put together in a worker thread, which costs what copying 1 MiB does.
@@ -71,6 +75,8 @@ class Batcher:
         self._waiting = self._in_flight = 0
         self._batches: set[Batch] = set()
         self._retrying: set[Caller] = set()
+        #: Of callers that came when all was quiet.
+        self._lone: set[Job] = set()
         self._hurried = self._kicked = self._pumping = False
         #: The parked watch; empty while it is on its way.
         self._watch_parked: list[Any] = []
@@ -107,6 +113,42 @@ class Batcher:
         self._loop.spawn(run)
 
     # ---- callers
+
+    @property
+    def quiet(self) -> bool:
+        """Whether a caller that comes now would be alone."""
+        return not (self._waiting or self._in_flight)
+
+    async def run_alone(self, port: LoopPort, slot: Slot, prepared: Prepared) -> list[Array]:
+        """Carry out the call of whoever comes when all is quiet: at once, in its own task.
+
+        Args:
+            port: of the model.
+            slot: a credit that was taken there.
+            prepared: the call, without ``out``.
+        """
+        job = self._model.start(port, slot, prepared)
+        self._submitted += 1
+        self._sizes[min(prepared.match.items, self._max_batch) - 1] += 1
+        self._in_flight += 1
+        self._lone.add(job)
+        problem: BaseException | None = None
+        try:
+            return await job
+        except CancelledRequestError:  # only closing cancels behind the back of the caller
+            problem = ClosedError(_CLOSED)
+            raise problem from None
+        except BaseException as raised:
+            problem = raised
+            raise
+        finally:
+            self._lone.discard(job)
+            if problem is not None:
+                job.cancel()
+            self._count(problem)
+            self._in_flight -= 1
+            if self._waiting:
+                self._pump()
 
     def join(self, caller: Caller) -> None:
         """Let a caller wait for a batch.
@@ -146,13 +188,19 @@ class Batcher:
         if caller.done:
             return
         caller.done, caller.error, caller.job = True, error, None
-        if error is None:
-            self._completed += 1
-        elif isinstance(error, DeadlineError):
-            self._expired += 1
-        else:
-            self._failed += 1
+        self._count(error)
         self._loop.wake(caller.parked)
+
+    def _count(self, problem: BaseException | None) -> None:
+        """Count how a call ended."""
+        if problem is None:
+            self._completed += 1
+        elif isinstance(problem, DeadlineError):
+            self._expired += 1
+        elif isinstance(problem, MaccelError):
+            self._failed += 1
+        else:
+            self._cancelled += 1
 
     def hurry(self) -> None:
         """Let nobody wait for company any more."""
@@ -171,6 +219,8 @@ class Batcher:
                 batch.job.cancel()
         for caller in left:
             self._finish(caller, ClosedError(_CLOSED))
+        for job in self._lone:
+            job.cancel()
         for scope in self._scopes:
             scope.cancel()
 

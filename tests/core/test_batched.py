@@ -47,10 +47,10 @@ async def test_callers_of_one_turn_share_a_request(model):
     for i, y in found.items():
         np.testing.assert_array_equal(y, X + i + 1)
     stats = batched.stats()
-    assert stats.sizes == (0, 0, 0, 2)
-    assert (stats.submitted, stats.completed, stats.batches) == (8, 8, 2)
-    assert stats.mean_size == 4
-    assert model.stats().submitted == 2
+    assert stats.sizes == (1, 0, 1, 1)  # the first comes when all is quiet
+    assert (stats.submitted, stats.completed, stats.batches) == (8, 8, 3)
+    assert stats.mean_size == pytest.approx(8 / 3)
+    assert model.stats().submitted == 3
 
 
 @pytest.mark.parametrize("device", ["soft:0"], indirect=True)
@@ -61,6 +61,28 @@ async def test_a_lone_caller_does_not_wait_for_company(model):
                 np.testing.assert_array_equal((await batched.infer(X))[0], X + 1)
     assert batched.stats().sizes[0] == 3
     assert "closed" in repr(batched)
+
+
+async def test_a_lone_caller_that_is_cancelled_cancels_its_request(model):
+    async with model.batched() as batched:
+        with anyio.move_on_after(0.005) as scope:
+            await batched.infer(X)
+        assert scope.cancelled_caught
+        assert batched.stats().cancelled == 1
+        np.testing.assert_array_equal((await batched.infer(X))[0], X + 1)
+    assert model.stats().cancelled + model.stats().completed == 2
+
+
+async def test_a_lone_caller_gets_its_own_error(plus_path):
+    async with (
+        maccel_aio.Accelerator("fault:soft:0?fail_every=1") as acc,
+        acc.load(plus_path) as model,
+        model.batched() as batched,
+    ):
+        with pytest.raises(maccel_aio.InferenceError):
+            await batched.infer(X)
+        stats = batched.stats()
+        assert (stats.failed, stats.retried, stats.in_flight) == (1, 0, 0)
 
 
 async def test_who_waited_long_enough_leaves_although_the_device_is_busy(model):
@@ -262,7 +284,7 @@ async def test_callers_may_bring_batches_and_arrays_for_the_outputs(model):
     np.testing.assert_array_equal(out[0], np.stack([X] * 3) + 1)
     np.testing.assert_array_equal(found["alone"], X + 6)
     assert large.shape == (20, 8)
-    assert batched.stats().sizes == (0, 0, 0, 1, 0, 0, 0, 1)
+    assert batched.stats().sizes == (1, 0, 1, 0, 0, 0, 0, 1)
 
 
 async def test_forms_do_not_mix(tmp_path):
@@ -277,7 +299,7 @@ async def test_forms_do_not_mix(tmp_path):
             found = await all_of(batched, xs)
     for index, y in enumerate(alone):
         np.testing.assert_array_equal(found[index], y)
-    assert batched.stats().batches == 3
+    assert batched.stats().batches == 4  # the first comes when all is quiet
 
 
 async def test_large_batches_are_gathered_in_a_thread(tmp_path, monkeypatch):
