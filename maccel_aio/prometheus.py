@@ -27,7 +27,7 @@ except ImportError as problem:
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from maccel_aio._core._accelerator import Accelerator
+    import maccel_aio
     from maccel_aio._core._observe import DropReason, JobView
 
 __all__ = ["DeviceCollector", "PrometheusHooks"]
@@ -128,7 +128,7 @@ class DeviceCollector(Collector):
 
     def __init__(
         self,
-        accelerator: Accelerator,
+        accelerator: maccel_aio.Accelerator,
         registry: prometheus_client.CollectorRegistry | None = None,
         prefix: str = "maccel",
     ) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from maccel_aio._core._accelerator import Accelerator
+# The module, not its class: it needs this one for its annotations.
+from maccel_aio._core import _accelerator
 from maccel_aio._core._pooled import PooledModel, add_reports
 from maccel_aio._core._replica import Replica
 from maccel_aio._core._threads import Opening
@@ -37,14 +38,14 @@ class Pool:
         InvalidError: if there is none, or one twice.
     """
 
-    def __init__(self, devices: Sequence[DeviceName | Accelerator]) -> None:
-        self._owned: list[Accelerator] = []
-        self._all: list[Accelerator] = []
+    def __init__(self, devices: Sequence[DeviceName | _accelerator.Accelerator]) -> None:
+        self._owned: list[_accelerator.Accelerator] = []
+        self._all: list[_accelerator.Accelerator] = []
         for device in devices:
-            if isinstance(device, Accelerator):
+            if isinstance(device, _accelerator.Accelerator):
                 self._all.append(device)
             else:
-                self._owned.append(Accelerator(device))
+                self._owned.append(_accelerator.Accelerator(device))
                 self._all.append(self._owned[-1])
         names = [accelerator.name for accelerator in self._all]
         if not names or len(set(names)) < len(names):
@@ -55,7 +56,7 @@ class Pool:
         return f"<Pool of {', '.join(accelerator.name for accelerator in self._all)}>"
 
     @property
-    def accelerators(self) -> tuple[Accelerator, ...]:
+    def accelerators(self) -> tuple[_accelerator.Accelerator, ...]:
         """The accelerators, in order."""
         return tuple(self._all)
 
@@ -92,7 +93,7 @@ class Pool:
             FileNotFoundError: if there is none.
         """
 
-        async def load_on(accelerator: Accelerator) -> Model:
+        async def load_on(accelerator: _accelerator.Accelerator) -> Model:
             return await accelerator.load(
                 path, config, max_inflight=max_inflight, max_waiting=max_waiting,
                 cancel_grace=cancel_grace, hooks=hooks,
@@ -135,7 +136,7 @@ class Pool:
         """
         reports: list[CloseReport] = []
 
-        async def close(accelerator: Accelerator) -> None:
+        async def close(accelerator: _accelerator.Accelerator) -> None:
             reports.append(await accelerator.aclose(drain))
 
         async with anyio.create_task_group() as tasks:
@@ -158,10 +159,10 @@ class Pool:
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    _Loader = Callable[[Accelerator], Awaitable[Model]]
+    _Loader = Callable[[_accelerator.Accelerator], Awaitable[Model]]
 
 
-def open_pool(devices: Sequence[DeviceName | Accelerator]) -> Opening[Pool]:
+def open_pool(devices: Sequence[DeviceName | _accelerator.Accelerator]) -> Opening[Pool]:
     """Open several devices as one: ``await`` the result, or use it in ``async with``.
 
     Args:
