@@ -6,7 +6,7 @@ static int pick(const int *values, int n) { return values[vt_range(0, n - 1)]; }
 #define PICK(...) pick((const int[]){__VA_ARGS__}, (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)))
 
 static void quantised(mx_view *v) {
-  v->zero = v->dtype == MACCEL_U8    ? vt_range(0, 255)
+  v->zero = v->dtype == MACCEL_U8    ? vt_chance(25) ? 0 : vt_range(0, 255)
             : v->dtype == MACCEL_S8  ? vt_range(-128, 127)
             : v->dtype == MACCEL_S16 ? vt_range(-900, 900)
                                      : 0;
@@ -50,6 +50,9 @@ static void channels(vt_case *c, int *in, int *out, int depthwise) {
   const int groups = PICK(1, 1, 1, 1, 1, 2, 3);
   c->insn.i[10] = groups;
   in[3] = groups * PICK(1, 2, 3, 4, 8, 16, 17, 24, 32, 40, 64, vt_range(1, 90));
+  const int point = c->insn.i[0] == 1 && c->insn.i[1] == 1;
+  if (point && groups == 1 && vt_chance(15))
+    in[3] = vt_range(380, 420); /* panels beyond the first-level cache */
   out[3] = groups * PICK(1, 3, 8, 10, 16, 24, 32, 40, 48, 64, 80, 112, 128, 144, vt_range(1, 200));
 }
 

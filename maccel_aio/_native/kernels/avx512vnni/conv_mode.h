@@ -76,8 +76,13 @@ static __mmask64 conv_store_mask(const mx_view *o, int groups, int column, int l
 
 static tile_bytes conv_bytes(const mx_view *o, int low, int high, __mmask64 mask) {
   const int flip = o->dtype == MACCEL_S8 ? 128 : 0;
-  return (tile_bytes){tile_all_words(o->zero + flip), tile_all_bytes(low + flip), tile_all_bytes(high + flip),
-                      tile_all_bytes(flip), mask};
+  const int saturate = o->dtype == MACCEL_U8 && o->zero == 0 && low == 0 && high == 255;
+  return (tile_bytes){tile_all_words(o->zero + flip),
+                      tile_all_bytes(low + flip),
+                      tile_all_bytes(high + flip),
+                      tile_all_bytes(flip),
+                      mask,
+                      saturate};
 }
 
 static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) {
@@ -99,6 +104,7 @@ static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) 
 static void conv_fill_words(const mx_task *t, tile *x, int groups, int column, int left, int wide) {
   const mxp_insn *n = t->insn;
   x->wide_low = tile_all_words(n->i[12]), x->wide_high = tile_all_words(n->i[13]);
+  x->wide_floor = n->i[12] > INT16_MIN, x->wide_ceiling = n->i[13] < INT16_MAX;
   x->second = n->out[1] != MXP_NONE;
   if (!x->second) return;
   x->out1_at = column;

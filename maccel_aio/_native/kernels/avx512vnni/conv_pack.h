@@ -47,6 +47,7 @@ static int conv_class_number(const conv_layout *l, conv_class c) {
 /* Only rows near the top and the bottom can differ from class 0. */
 static void conv_find_classes(const mx_geometry *s, conv_layout *l) {
   l->class_at[0] = (conv_class){0, s->kh};
+  if (s->pt == 0 && (s->out_h - 1) * s->sh + (s->kh - 1) * s->dh < s->in_h) return; /* no padding */
   for (int y = 0; y < s->out_h && l->classes < CONV_CLASSES; y++) {
     const conv_class c = conv_class_of(s, y);
     if (c.lo == 0 && c.hi == s->kh) continue;

@@ -33,6 +33,13 @@ static size_t scratch_bytes(const mx_task *t) {
 
 /* ---- runs of pixels inside the image */
 
+/* Moves the start of a direct tile n pixels on. */
+static void direct_advance(tile *x, int64_t n) {
+  x->a += n * x->a_step;
+  x->at.out += n * x->out_step, x->at.out1 += n * x->out1_step;
+  x->at.res += n * x->res_step, x->at.row_scale += n * x->row_scale_step;
+}
+
 /* In chunks that fit in scratch, each finished at once. */
 static void direct_staged(const conv_run *r, int panel, int64_t p, tile x, tile_shape shape, int64_t tiles) {
   const int64_t chunk = LIST_MAX / shape.rows;
@@ -45,12 +52,24 @@ static void direct_staged(const conv_run *r, int panel, int64_t p, tile x, tile_
   }
 }
 
-/* Places and steps of the pixels from p on. */
-static void direct_places(const conv_run *r, tile *x, int64_t p) {
+/* Returns how many of n pixels fill whole tiles. */
+static int64_t direct_tiles(tile *x, tile_shape shape, int mode, int64_t n) {
+  const int64_t sixes = tile_sixes(shape, x, n), left = n - 6 * sixes, tiles = left / shape.rows;
+  if (sixes > 0) {
+    tile_direct((tile_shape){4, 0, 6}, mode, x, sixes);
+    direct_advance(x, 6 * sixes);
+  }
+  if (tiles > 0) tile_direct(shape, mode, x, tiles);
+  return n - left % shape.rows;
+}
+
+/* Places and steps of the pixels from p on, of a panel of so many columns. */
+static void direct_places(const conv_run *r, tile *x, int columns, int64_t p) {
   const mx_task *t = r->task;
   if (x->dynamic) x->at.row_scale = mx_pixel_at(&r->s, &t->in[2], p), x->row_scale_step = t->in[2].stride[2];
   if (r->staged) return;
   x->at.out = conv_pixel(r, &t->out[0], p) + x->out_at, x->out_step = t->out[0].stride[2];
+  x->dense = r->mode <= TILE_NARROW && x->out_step == columns && x->bytes.mask == conv_first_columns(columns);
   if (x->second) x->at.out1 = conv_pixel(r, &t->out[1], p) + x->out1_at, x->out1_step = t->out[1].stride[2];
   if (x->residual) x->at.res = conv_pixel(r, &t->in[1], p) + x->res_at, x->res_step = t->in[1].stride[2];
 }
@@ -59,17 +78,15 @@ static void direct_places(const conv_run *r, tile *x, int64_t p) {
 static int64_t direct_panel(const conv_run *r, int panel, int class_number, int64_t p, int64_t n) {
   const mx_geometry *s = &r->s;
   const tile_shape shape = panel_shape(r, panel, n);
-  const int64_t row = p / s->out_w, tiles = n / shape.rows;
+  const int64_t row = p / s->out_w;
   const int64_t iy = row % s->out_h * s->sh - s->pt, ix = p % s->out_w * s->sw - s->pl;
   int mode;
   tile x = panel_tile(r, panel, class_number, &mode);
   x.a = r->in + row / s->out_h * s->in_n + iy * s->in_row + ix * s->in_px, x.a_step = s->sw * s->in_px;
-  direct_places(r, &x, p);
-  if (r->staged)
-    direct_staged(r, panel, p, x, shape, tiles);
-  else
-    tile_direct(shape, mode, &x, tiles);
-  return tiles * shape.rows;
+  direct_places(r, &x, 16 * shape.blocks, p);
+  if (!r->staged) return direct_tiles(&x, shape, mode, n);
+  direct_staged(r, panel, p, x, shape, n / shape.rows);
+  return n - n % shape.rows;
 }
 
 typedef struct conv_span {
@@ -126,12 +143,19 @@ static void block_list(const conv_run *r, int64_t lo, int64_t hi) {
   list_run(r, class_number, n);
 }
 
+/* Through the padding between pixels, where it may be written. */
 static void block_table(const conv_run *r, int64_t lo, int64_t hi) {
   const uint8_t *table = (const uint8_t *)r->task->cst[3];
+  const mx_view *o = &r->task->out[0];
   const int first = 64 * r->panel_lo, last = 64 * r->panel_hi < r->s.out_c ? 64 * r->panel_hi : r->s.out_c;
-  for (int64_t p = lo; p < hi; p++) {
-    uint8_t *row = mx_pixel_at(&r->s, &r->task->out[0], p) + (int64_t)r->group * r->s.out_c;
-    for (int c = first; c < last; c++) row[c] = table[row[c]];
+  const int64_t step = o->stride[2];
+  const int dense = first == 0 && last == o->dims[3] && (step == last || (o->flags & MX_TENSOR_PAD_CHANNELS));
+  for (int64_t p = lo; p < hi;) {
+    const int64_t in_row = r->s.out_w - p % r->s.out_w, left = in_row < hi - p ? in_row : hi - p;
+    uint8_t *to = conv_pixel(r, o, p) + first;
+    if (dense) table_bytes(table, to, to, (left - 1) * step + last);
+    for (int64_t m = 0; m < left && !dense; m++, to += step) table_bytes(table, to, to, last - first);
+    p += left;
   }
 }
 

@@ -34,6 +34,7 @@ typedef struct tile_bytes {
   tile_all low, high; /* u8 */
   tile_all flip;      /* 128 for s8, 0 for u8 */
   __mmask64 mask;     /* columns that may be written */
+  int saturate;       /* u8, zero 0, 0 to 255: packing clamps */
 } tile_bytes;
 
 /* Where a row of a tile finds its other inputs and leaves its results. */
@@ -62,16 +63,18 @@ typedef struct tile {
   const float *row_scales;
   int64_t out_at, out1_at, res_at; /* of the panel, in bytes */
   /* output */
-  tile_bytes bytes;         /* of the only output, or of the second one of TILE_WIDE */
-  __mmask64 wide_mask;      /* columns that may be written of the s16 or f32 output */
+  int dense; /* direct form, bytes alone: no gaps between rows, all columns may be written? */
+  tile_bytes bytes; /* of the only output, or of the second one of TILE_WIDE */
+  __mmask64 wide_mask; /* columns that may be written of the s16 or f32 output */
   tile_all wide_low, wide_high;
-  int second;               /* TILE_WIDE: is there a second output? */
+  int wide_floor, wide_ceiling; /* above the least s16? below the greatest? Otherwise packing clamps. */
+  int second; /* TILE_WIDE: is there a second output? */
   tile_all second_scale;
-  int residual;             /* TILE_WIDE, TILE_FLOAT: is there a residual? */
-  int dynamic;              /* TILE_FLOAT: are there row scales? */
-  int staged;                    /* TILE_FLOAT: do rows go to scratch, in the list form too? */
-  const float *float_bias;  /* of the panel, or NULL */
-  __mmask64 res_mask;       /* columns that exist */
+  int residual; /* TILE_WIDE, TILE_FLOAT: is there a residual? */
+  int dynamic; /* TILE_FLOAT: are there row scales? */
+  int staged; /* TILE_FLOAT: do rows go to scratch, in the list form too? */
+  const float *float_bias; /* of the panel, or NULL */
+  __mmask64 res_mask; /* columns that exist */
   tile_all res_zero, res_flip, res_scale;
   int clamp_before, clamp_after; /* TILE_NARROW: min(max(v, a), b) on this side of the residual */
   tile_all clamp_a, clamp_b;

@@ -118,8 +118,9 @@ MX_INLINE void tile_store_words(int blocks, int list, const tile *t, tile_place 
   const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
   __m512i w[2];
   MX_UNROLL for (int h = 0; h < 2; h++) {
-    w[h] = _mm512_min_epi16(_mm512_max_epi16(_mm512_packs_epi32(z[2 * h], z[2 * h + 1]), t->wide_low.v),
-                            t->wide_high.v);
+    w[h] = _mm512_packs_epi32(z[2 * h], z[2 * h + 1]);
+    if (t->wide_floor) w[h] = _mm512_max_epi16(w[h], t->wide_low.v);
+    if (t->wide_ceiling) w[h] = _mm512_min_epi16(w[h], t->wide_high.v);
     w[h] = _mm512_permutexvar_epi64(order, w[h]);
   }
   if (blocks >= 3) {
@@ -207,8 +208,13 @@ MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i
     MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_mul_ps(v[q], tile_floats(&t->second_scale));
     tile_round(v, z);
   }
-  __m512i x = tile_pack_bytes(z, mode == TILE_SATURATE, &t->bytes);
+  __m512i x =
+      tile_pack_bytes(z, mode == TILE_SATURATE || (mode >= TILE_RESIDUAL && t->bytes.saturate), &t->bytes);
   if (!tile_permuted(mode, blocks, half)) x = tile_transpose(x);
+  if (blocks <= 2 && mode < TILE_WIDE && !list && t->dense) {
+    _mm512_storeu_si512(tile_out_row(list, t, at, m), x);
+    return;
+  }
   MX_UNROLL for (int g = 0; g < tile_rows_per_pack(blocks); g++) {
     uint8_t *row = mode == TILE_WIDE ? tile_out1_row(list, t, at, m + g) : tile_out_row(list, t, at, m + g);
     if (mode == TILE_SATURATE)

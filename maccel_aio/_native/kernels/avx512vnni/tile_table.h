@@ -57,22 +57,23 @@ typedef void (*tile_fn)(const tile *t, int64_t tiles);
    tile_##form##_##name##_TILE_RESIDUAL, tile_##form##_##name##_TILE_NARROW, \
    tile_##form##_##name##_TILE_WIDE,     tile_##form##_##name##_TILE_FLOAT,  \
    tile_##form##_##name##_TILE_SUMS}
-#define MX_TILE_TABLE(form)                                                   \
-  {MX_TILE_ROW(form, 8x1),  MX_TILE_ROW(form, 8x1h), MX_TILE_ROW(form, 8x2),  \
-   MX_TILE_ROW(form, 8x2h), MX_TILE_ROW(form, 4x3),  MX_TILE_ROW(form, 4x3h), \
-   MX_TILE_ROW(form, 4x4),  MX_TILE_ROW(form, 4x4h), MX_TILE_ROW(form, 7x4)}
+#define MX_TILE_ROWS(form)                                                                              \
+  MX_TILE_ROW(form, 8x1), MX_TILE_ROW(form, 8x1h), MX_TILE_ROW(form, 4x2), MX_TILE_ROW(form, 4x2h),     \
+      MX_TILE_ROW(form, 4x3), MX_TILE_ROW(form, 4x3h), MX_TILE_ROW(form, 4x4), MX_TILE_ROW(form, 4x4h), \
+      MX_TILE_ROW(form, 7x4)
 
 MX_TILE_SHAPE(8x1, 8, 1, 0)
 MX_TILE_SHAPE(8x1h, 8, 1, 1)
-MX_TILE_SHAPE(8x2, 8, 2, 0)
-MX_TILE_SHAPE(8x2h, 8, 2, 1)
+MX_TILE_SHAPE(4x2, 4, 2, 0)
+MX_TILE_SHAPE(4x2h, 4, 2, 1)
 MX_TILE_SHAPE(4x3, 4, 3, 0)
 MX_TILE_SHAPE(4x3h, 4, 3, 1)
 MX_TILE_SHAPE(4x4, 4, 4, 0)
 MX_TILE_SHAPE(4x4h, 4, 4, 1)
 MX_TILE_SHAPE(7x4, 7, 4, 0)
+MX_TILE_FORM(direct, 6x4, 6, 4, 0)
 
-enum { TILE_SEVEN = 8, TILE_SHAPES = 9, TILE_MAX_ROWS = 8 };
+enum { TILE_SEVEN = 8, TILE_SIX = 9, TILE_SHAPES = 10, TILE_MAX_ROWS = 8 };
 
 typedef struct tile_shape {
   int blocks, half, rows;
@@ -81,18 +82,28 @@ typedef struct tile_shape {
 /* For n pixels: the rows that leave no remainder for 7 x 7 images, or the usual ones. */
 static tile_shape tile_shape_for(int blocks, int half, int64_t n) {
   const int seven = blocks == 4 && !half && n % 7 == 0 && n % 4 != 0;
-  return (tile_shape){blocks, half, seven ? 7 : blocks >= 3 ? 4 : 8};
+  return (tile_shape){blocks, half, seven ? 7 : blocks > 1 ? 4 : 8};
 }
 
-static int tile_shape_index(tile_shape s) { return s.rows == 7 ? TILE_SEVEN : 2 * (s.blocks - 1) + s.half; }
+static int tile_shape_index(tile_shape s) {
+  return s.rows == 7 ? TILE_SEVEN : s.rows == 6 ? TILE_SIX : 2 * (s.blocks - 1) + s.half;
+}
+
+/* How many of n pixels go to tiles of six rows before the rest goes to those of four: these read panels that exceed
+ * the first-level cache fewer times. */
+static int64_t tile_sixes(tile_shape s, const tile *t, int64_t n) {
+  if (s.blocks != 4 || s.half || s.rows != 4 || t->taps > 1 || t->k4 <= 96) return 0;
+  const int64_t sixes = n / 6;
+  return sixes > 0 && (n - 6 * sixes) % 4 > (n - 6 * (sixes - 1)) % 4 ? sixes - 1 : sixes;
+}
 
 static void tile_direct(tile_shape s, int mode, const tile *t, int64_t tiles) {
-  static const tile_fn table[TILE_SHAPES][TILE_MODES] = MX_TILE_TABLE(direct);
+  static const tile_fn table[TILE_SHAPES][TILE_MODES] = {MX_TILE_ROWS(direct), MX_TILE_ROW(direct, 6x4)};
   table[tile_shape_index(s)][mode](t, tiles);
 }
 
 static void tile_list(tile_shape s, int mode, const tile *t, int64_t tiles) {
-  static const tile_fn table[TILE_SHAPES][TILE_MODES] = MX_TILE_TABLE(list);
+  static const tile_fn table[TILE_SIX][TILE_MODES] = {MX_TILE_ROWS(list)};
   table[tile_shape_index(s)][mode](t, tiles);
 }
 

@@ -24,7 +24,8 @@ MX_INLINE TABLE_WIDE __m512i table_wide_at(const table_wide *t, __m512i index) {
   return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
 }
 
-static TABLE_WIDE void table_wide_bytes(const uint8_t *table, const uint8_t *src, uint8_t *dst, int64_t n) {
+static inline TABLE_WIDE void table_wide_bytes(const uint8_t *table, const uint8_t *src, uint8_t *dst,
+                                               int64_t n) {
   const table_wide t = table_wide_of(table);
   int64_t i = 0;
   for (; i + 64 <= n; i += 64) _mm512_storeu_si512(dst + i, table_wide_at(&t, _mm512_loadu_si512(src + i)));
@@ -34,8 +35,8 @@ static TABLE_WIDE void table_wide_bytes(const uint8_t *table, const uint8_t *src
 }
 
 /* Three tables for pixels of three bytes, 16 pixels at a time; order: the source byte of each destination byte. */
-static TABLE_WIDE void table_wide_rgb(const uint8_t *tables, const int32_t order[3], const uint8_t *src,
-                                      uint8_t *dst, int64_t pixels) {
+static inline TABLE_WIDE void table_wide_rgb(const uint8_t *tables, const int32_t order[3],
+                                             const uint8_t *src, uint8_t *dst, int64_t pixels) {
   uint8_t from[64] = {0};
   for (int k = 0; k < 48; k++) from[k] = (uint8_t)(k / 3 * 3 + order[k % 3]);
   const __m512i turn = _mm512_loadu_si512(from);
