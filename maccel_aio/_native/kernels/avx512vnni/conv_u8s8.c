@@ -54,6 +54,7 @@ static void direct_staged(const conv_run *r, int panel, int64_t p, tile x, tile_
 
 /* Returns how many of n pixels fill whole tiles. */
 static int64_t direct_tiles(tile *x, tile_shape shape, int mode, int64_t n) {
+  shape = tile_shape_direct(shape, x);
   const int64_t sixes = tile_sixes(shape, x, n), left = n - 6 * sixes, tiles = left / shape.rows;
   if (sixes > 0) {
     tile_direct((tile_shape){4, 0, 6}, mode, x, sixes);

@@ -58,22 +58,24 @@ typedef void (*tile_fn)(const tile *t, int64_t tiles);
    tile_##form##_##name##_TILE_WIDE,     tile_##form##_##name##_TILE_FLOAT,  \
    tile_##form##_##name##_TILE_SUMS}
 #define MX_TILE_ROWS(form)                                                                              \
-  MX_TILE_ROW(form, 8x1), MX_TILE_ROW(form, 8x1h), MX_TILE_ROW(form, 4x2), MX_TILE_ROW(form, 4x2h),     \
+  MX_TILE_ROW(form, 8x1), MX_TILE_ROW(form, 8x1h), MX_TILE_ROW(form, 8x2), MX_TILE_ROW(form, 8x2h),     \
       MX_TILE_ROW(form, 4x3), MX_TILE_ROW(form, 4x3h), MX_TILE_ROW(form, 4x4), MX_TILE_ROW(form, 4x4h), \
       MX_TILE_ROW(form, 7x4)
 
 MX_TILE_SHAPE(8x1, 8, 1, 0)
 MX_TILE_SHAPE(8x1h, 8, 1, 1)
-MX_TILE_SHAPE(4x2, 4, 2, 0)
-MX_TILE_SHAPE(4x2h, 4, 2, 1)
+MX_TILE_SHAPE(8x2, 8, 2, 0)
+MX_TILE_SHAPE(8x2h, 8, 2, 1)
 MX_TILE_SHAPE(4x3, 4, 3, 0)
 MX_TILE_SHAPE(4x3h, 4, 3, 1)
 MX_TILE_SHAPE(4x4, 4, 4, 0)
 MX_TILE_SHAPE(4x4h, 4, 4, 1)
 MX_TILE_SHAPE(7x4, 7, 4, 0)
 MX_TILE_FORM(direct, 6x4, 6, 4, 0)
+MX_TILE_FORM(direct, 4x2, 4, 2, 0)
+MX_TILE_FORM(direct, 4x2h, 4, 2, 1)
 
-enum { TILE_SEVEN = 8, TILE_SIX = 9, TILE_SHAPES = 10, TILE_MAX_ROWS = 8 };
+enum { TILE_SEVEN = 8, TILE_SIX = 9, TILE_SHALLOW = 10, TILE_SHAPES = 12, TILE_SHALLOW_STEPS = 12 };
 
 typedef struct tile_shape {
   int blocks, half, rows;
@@ -82,11 +84,18 @@ typedef struct tile_shape {
 /* For n pixels: the rows that leave no remainder for 7 x 7 images, or the usual ones. */
 static tile_shape tile_shape_for(int blocks, int half, int64_t n) {
   const int seven = blocks == 4 && !half && n % 7 == 0 && n % 4 != 0;
-  return (tile_shape){blocks, half, seven ? 7 : blocks > 1 ? 4 : 8};
+  return (tile_shape){blocks, half, seven ? 7 : blocks >= 3 ? 4 : 8};
 }
 
 static int tile_shape_index(tile_shape s) {
-  return s.rows == 7 ? TILE_SEVEN : s.rows == 6 ? TILE_SIX : 2 * (s.blocks - 1) + s.half;
+  if (s.blocks == 4 && s.rows > 4) return s.rows == 7 ? TILE_SEVEN : TILE_SIX;
+  return s.blocks == 2 && s.rows == 4 ? TILE_SHALLOW + s.half : 2 * (s.blocks - 1) + s.half;
+}
+
+/* The same in the direct form: where sums are short, two tiles of two blocks fit in the reorder buffer. */
+static tile_shape tile_shape_direct(tile_shape s, const tile *t) {
+  if (s.blocks == 2 && t->taps * t->k4 <= TILE_SHALLOW_STEPS) s.rows = 4;
+  return s;
 }
 
 /* How many of n pixels go to tiles of six rows before the rest goes to those of four: these read panels that exceed
@@ -98,12 +107,13 @@ static int64_t tile_sixes(tile_shape s, const tile *t, int64_t n) {
 }
 
 static void tile_direct(tile_shape s, int mode, const tile *t, int64_t tiles) {
-  static const tile_fn table[TILE_SHAPES][TILE_MODES] = {MX_TILE_ROWS(direct), MX_TILE_ROW(direct, 6x4)};
+  static const tile_fn table[TILE_SHAPES][TILE_MODES] = {MX_TILE_ROWS(direct), MX_TILE_ROW(direct, 6x4),
+                                                         MX_TILE_ROW(direct, 4x2), MX_TILE_ROW(direct, 4x2h)};
   table[tile_shape_index(s)][mode](t, tiles);
 }
 
 static void tile_list(tile_shape s, int mode, const tile *t, int64_t tiles) {
-  static const tile_fn table[TILE_SIX][TILE_MODES] = {MX_TILE_ROWS(list)};
+  static const tile_fn table[TILE_SEVEN + 1][TILE_MODES] = {MX_TILE_ROWS(list)};
   table[tile_shape_index(s)][mode](t, tiles);
 }
 
