@@ -3,6 +3,7 @@
  * Pixels are numbered over the whole output. A block of them is worked on panel by panel: runs of pixels whose
  * windows lie inside the image go to the direct tiles, all others (borders, remainders) to the list tiles, which
  * take one address per pixel and tap. A share of the team is a range of pixels, or of panels when pixels are few. */
+#include "../vector/table.h"
 #include "conv_list.h"
 #include "table.h"
 
