@@ -123,6 +123,14 @@ int mx_plan_here(mx_crew *crew, mx_request *r, mx_duty *duty) {
 }
 
 /* ---- giving back */
+/* A context is free when nobody reads it any more: that of a team when its last member leaves, since each fetches its
+ * share of the outputs, and the leader may be the first to find none left. */
+static mx_context *context_to_return(const mx_duty *duty) {
+  const mx_job *job = &duty->request->job;
+  if (job->kind == MX_JOB_TEAM) return job->active == 1 ? job->context : NULL;
+  return duty->context;
+}
+
 static int leave(mx_crew *crew, const mx_duty *duty, int res) {
   mx_job *job = &duty->request->job;
   maccel_model *model = duty->request->model;
@@ -131,9 +139,10 @@ static int leave(mx_crew *crew, const mx_duty *duty, int res) {
     crew->busy--;
     model->cores_used--;
   }
-  if (duty->context)
-    model->idle[model->idle_count++] = duty->context;
-  else if (duty->slot)
+  mx_context *context = context_to_return(duty);
+  if (context)
+    model->idle[model->idle_count++] = context;
+  else if (duty->slot && !duty->context)
     model->created--; /* it could not be created */
   if (res != MACCEL_OK && job->res == MACCEL_OK) job->res = res;
   return --job->active == 0;

@@ -112,6 +112,27 @@ static void alone_every_mode_gets_its_team(void) {
   wide_close(&w);
 }
 
+/* Members fetch outputs from it, and the leader may find none left and go first. */
+static void the_context_of_a_team_is_free_when_the_last_member_leaves(void) {
+  static wide w;
+  wide_open(&w, "soft:0", 2);
+  mx_crew *crew = w.r.dev->state;
+  maccel_model *model = w.models[3];
+  mx_context *context = (mx_context *)&w;
+  static mx_request r;
+  r.model = model;
+  r.job = (mx_job){.kind = MX_JOB_TEAM, .parts = 2, .active = 2, .context = context};
+  mx_duty leader = {.request = &r, .slot = 1, .context = context, .lead = 1};
+  mx_duty member = {.request = &r, .part = 1};
+  CHECK_INT(mx_plan_leave(crew, &leader, MACCEL_OK), 0);
+  CHECK_INT(model->idle_count, 0);
+  CHECK_INT(mx_plan_leave(crew, &member, MACCEL_OK), 1);
+  CHECK_INT(model->idle_count, 1);
+  CHECK(model->idle[0] == context);
+  model->idle_count = 0;
+  wide_close(&w);
+}
+
 static void stopping_in_the_middle_ends_every_request(int limit) {
   for (int round = 0; round < 30; round++) {
     static wide w;
@@ -133,6 +154,7 @@ static void stopping_in_the_middle_ends_every_request(int limit) {
 int main(int argc, char **argv) {
   uint32_t requests = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 3000;
   alone_every_mode_gets_its_team();
+  the_context_of_a_team_is_free_when_the_last_member_leaves();
   for (int limit = 1; limit <= 10; limit += 3) {
     all_modes_at_once_give_each_request_its_own_answer(limit, requests);
     stopping_in_the_middle_ends_every_request(limit);
