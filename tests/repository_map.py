@@ -17,7 +17,6 @@ COVERED_BY = {
     "maccel_aio/compiler/passes/links.py": "tests/compiler/passes/test_fuse.py",
     "maccel_aio/__init__.py": "tests/compiler/test_init__.py",
     "maccel_aio/_core/_accelerator.py": JOBS,
-    "maccel_aio/_core/_async_job.py": JOBS,
     "maccel_aio/_core/_backends/__init__.py": LOOPS,
     "maccel_aio/_core/_backends/_asyncio.py": LOOPS,
     "maccel_aio/_core/_backends/_trio.py": LOOPS,

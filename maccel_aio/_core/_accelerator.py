@@ -21,6 +21,7 @@ from maccel_aio.errors import ClosedError, InvalidError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from types import TracebackType
 
     from maccel_aio._core._config import ModelConfig
@@ -160,6 +161,7 @@ class Accelerator(BaseAccelerator):
         max_waiting: int | None = 1024,
         cancel_grace: float = 1.0,
         hooks: Hooks | None = None,
+        inline: bool = False,
     ) -> Opening[Model]:
         """Load a model: ``await`` the result, or use it in ``async with``.
 
@@ -170,40 +172,21 @@ class Accelerator(BaseAccelerator):
             max_waiting: most requests that may wait for a credit; None for no bound.
             cancel_grace: see ``Model``.
             hooks: told about every request; None for nobody.
+            inline: see ``Model``.
 
         Raises:
             ModelFormatError: if the file is not a sound model.
             FileNotFoundError: if there is none.
             DeviceNotFoundError: if there is no such device.
         """
-        return Opening(
-            functools.partial(
-                self._load,
-                path,
-                config,
-                max_inflight,
-                max_waiting,
-                cancel_grace,
-                hooks,
-                owned=False,
-            )
-        )
-
-    async def _load(
-        self,
-        path: str | os.PathLike[str],
-        config: ModelConfig | None,
-        max_inflight: int | None,
-        max_waiting: int | None,
-        cancel_grace: float,
-        hooks: Hooks | None,
-        *,
-        owned: bool,
-    ) -> Model:
-        model = Model(
-            path, config, max_inflight=max_inflight, max_waiting=max_waiting,
-            cancel_grace=cancel_grace, hooks=hooks,
+        make = functools.partial(
+            Model, path, config, max_inflight=max_inflight, max_waiting=max_waiting,
+            cancel_grace=cancel_grace, hooks=hooks, inline=inline,
         )  # fmt: skip
+        return Opening(functools.partial(self._load, make, owned=False))
+
+    async def _load(self, make: Callable[[], Model], *, owned: bool) -> Model:
+        model = make()
         try:
             await model.launch(self)
         except BaseException:  # also a cancellation
@@ -296,6 +279,6 @@ def load(
 
     async def start() -> Model:
         made = Accelerator()
-        return await made._load(path, config, None, 1024, 1.0, None, owned=True)  # noqa: SLF001
+        return await made._load(functools.partial(Model, path, config), owned=True)  # noqa: SLF001
 
     return Opening(start)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
+    from maccel_aio._core._job import BaseJob
     from maccel_aio._core._manifest import Manifest
     from maccel_aio._core._observe import Hooks
     from maccel_aio._core._resident import Bundle, Loaded, Resident
@@ -48,6 +49,8 @@ class Prepared(NamedTuple):
     match: _shapes.Match
     deadline_ns: int
     priority: int
+    #: Jobs that write the arrays.
+    after: tuple[BaseJob, ...] = ()
 
     def call(self) -> Call:
         """Return the native request of a model that is one NPU program."""
@@ -57,7 +60,10 @@ class Prepared(NamedTuple):
         arrays = self.arrays
         if self.plan.needs_copy:
             arrays = self.plan.copy(arrays)
-        return Call(bundle.handle, self.plan, arrays, self.out, self.deadline_ns, self.priority)
+        return Call(
+            bundle.handle, self.plan, arrays, self.out, self.deadline_ns, self.priority,
+            after=self.after,
+        )  # fmt: skip
 
 
 class BaseModel:

@@ -14,11 +14,11 @@ from maccel_aio._maccel_cffi import ffi, lib
 from maccel_aio.errors import MaccelError, error_from_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from maccel_aio._typing import Array, Buffer
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 MAX_RANK = 6
 MAX_IO = 32
 
@@ -36,6 +36,7 @@ ALREADY = -14
 
 COMPUTE_ONLY = 1
 HERE = 2
+MAX_AFTER = 4
 
 #: maccel_dtype numbers and their names in manifests.
 DTYPE_NAMES = {
@@ -353,24 +354,89 @@ class Request:
         else:
             self._io[index].data = ffi.cast("void *", address(array))
 
-    def submit(self, ring: Handle, user_data: int, deadline_ns: int, priority: int) -> int:
-        """Hand the request over; OK, AGAIN, or another status. Never blocks."""
+    def submit(
+        self,
+        ring: Handle,
+        user_data: int,
+        deadline_ns: int,
+        priority: int,
+        after: Sequence[int] = (),
+    ) -> int:
+        """Hand the request over; OK, AGAIN, or another status. Never blocks.
+
+        Args:
+            ring: native ring.
+            user_data: of the request.
+            deadline_ns: CLOCK_MONOTONIC, or 0.
+            priority: higher first.
+            after: user data of at most MAX_AFTER requests that must complete first.
+        """
         sqe = self._sqe
+        if after or sqe.num_after:
+            sqe.num_after = len(after)
+            sqe.after[0 : len(after)] = after
         sqe.user_data = user_data
         sqe.deadline_ns = deadline_ns
         sqe.priority = priority
         return lib.maccel_ring_submit(ring, sqe, 1, self._accepted)
 
 
+#: carry() returns so much, plus nanoseconds, when the request's own completion came alone.
+CARRIED = 0x40000000
+#: Address of a contiguous array, for ``carry``: much faster than a method call around it.
+place = ffi.from_buffer
+
+
+class Form:
+    """A submission entry for requests of one input and one output, used again and again.
+
+    Args:
+        model: native model.
+        records: the two io records.
+        batch: items.
+        flags: of the requests.
+    """
+
+    __slots__ = ("_io", "_sqe", "handle")
+
+    def __init__(self, model: Handle, records: bytes, batch: int, flags: int) -> None:
+        self.handle = model
+        self._io = ffi.new("maccel_io[]", 2)
+        ffi.buffer(self._io)[0 : len(records)] = records
+        self._sqe = ffi.new("maccel_sqe *")
+        self._sqe.model, self._sqe.io = model, self._io
+        self._sqe.num_io, self._sqe.batch, self._sqe.flags = 2, batch, flags
+
+    def carry(
+        self, ring: Handle, user_data: int, array: Array, output: Array, reaper: Reaper
+    ) -> int:
+        """Hand a request over and look out for a moment whether it completes.
+
+        Args:
+            ring: native ring.
+            user_data: of the request.
+            array: the input, contiguous; the caller keeps it until the completion.
+            output: the output, likewise.
+            reaper: takes the completions.
+
+        Returns:
+            How many completions were taken; or CARRIED plus the nanoseconds since it was done, if
+            its own came alone and is OK; or the status of a refusal.
+        """
+        return lib.maccel_ring_carry(
+            ring, self._sqe, user_data, place(array), place(output), reaper.cqes, reaper.room
+        )
+
+
 class Reaper:
     """Room for the completions of one wake-up. One thread at a time."""
 
-    __slots__ = ("_armed", "_bytes", "_cqes", "_room")
+    __slots__ = ("_armed", "_bytes", "cqes", "room")
 
     def __init__(self, room: int) -> None:
-        self._room = room
-        self._cqes = ffi.new("maccel_cqe[]", room)
-        self._bytes = memoryview(ffi.buffer(self._cqes))
+        self.room = room
+        self.cqes = ffi.new("maccel_cqe[]", room)
+        self._bytes = memoryview(ffi.buffer(self.cqes))
         self._armed = ffi.new("int32_t *")
 
     def reap(self, ring: Handle) -> tuple[Iterator[tuple[int, int, int, int, int, int]], bool]:
@@ -379,12 +445,16 @@ class Reaper:
         Returns:
             The completions, each as the fields of Completion, and whether it is safe to sleep.
         """
-        count = lib.maccel_ring_reap(ring, self._cqes, self._room, self._armed)
+        count = lib.maccel_ring_reap(ring, self.cqes, self.room, self._armed)
         return _CQE.iter_unpack(self._bytes[: max(count, 0) * _CQE.size]), bool(self._armed[0])
+
+    def carried(self, count: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+        """Return the completions that ``Form.carry`` took."""
+        return _CQE.iter_unpack(self._bytes[: count * _CQE.size])
 
     def harvest(self, ring: Handle) -> Iterator[tuple[int, int, int, int, int, int]]:
         """Take what is there without arming: for those who wait in C."""
-        count = lib.maccel_ring_harvest(ring, self._cqes, self._room)
+        count = lib.maccel_ring_harvest(ring, self.cqes, self.room)
         return _CQE.iter_unpack(self._bytes[: max(count, 0) * _CQE.size])
 
 

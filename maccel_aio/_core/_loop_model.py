@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from maccel_aio._core import _chain
 from maccel_aio._core._arrays import as_arrays
-from maccel_aio._core._async_job import Job, LoopPort, settled
+from maccel_aio._core._async_job import Form, Job, LoopPort, settled
 from maccel_aio._core._base_model import BaseModel, convert, converts_large
 from maccel_aio._core._reactor import RING_CREDITS, reactor_for
 from maccel_aio._core._segments import Credits, SegmentedJob
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from maccel_aio._core._port import Call
     from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
+
+#: Forms of calls that a model remembers.
+_FORMS_KEPT = 64
 
 
 class LoopModel(BaseModel):
@@ -58,6 +62,10 @@ class LoopModel(BaseModel):
             cancel_grace=cancel_grace, hooks=hooks,
         )  # fmt: skip
         self._port: LoopPort | None = None
+        #: By (shape, strides, dtype) of the only input: calls that need no conversion.
+        self.forms: dict[object, Form] = {}
+        #: Of every request.
+        self.flags = 0
 
     # ---- ports
 
@@ -143,6 +151,35 @@ class LoopModel(BaseModel):
         prepared = self._prepare(await self.arrays(x), None, 0, None, None, 0)
         return await self.run(prepared, jobs)
 
+    async def follow(
+        self,
+        x: object,
+        jobs: tuple[BaseJob, ...],
+        out: Sequence[Array] | None,
+        options: tuple[int, object, float | None, int],
+    ) -> Prepared:
+        """Prepare a call whose inputs are outputs of jobs; wait for these if it must be.
+
+        Args:
+            x: the inputs, jobs among them.
+            jobs: those.
+            out: as for ``Model.infer``.
+            options: cache_size, params, deadline and priority, likewise.
+
+        Raises:
+            MaccelError: as ``Model.infer`` does; or the error of a job.
+        """
+        port = self.port_here()
+        if _chain.can_follow(jobs, port):
+            prepared = self._prepare(convert(as_arrays(_chain.expand(x))), out, *options)
+            if _chain.reads_in_place(prepared):
+                return prepared._replace(after=jobs)
+        for job in jobs:
+            if not isinstance(job, Job):
+                raise _chain.refuse()
+            await job
+        return self._prepare(await self.arrays(_chain.expand(x)), out, *options)
+
     async def run(self, prepared: Prepared, jobs: set[BaseJob] | None = None) -> BaseJob:
         """Carry out a call and return the job, done; its result may be an error."""
         if prepared.plan is not None:
@@ -192,6 +229,13 @@ class LoopModel(BaseModel):
         job = port.start(slot, call)
         if jobs is not None:
             jobs.add(job)
+        await self._settle(port, job)
+        if jobs is not None:
+            jobs.discard(job)
+        return job
+
+    async def _settle(self, port: LoopPort, job: BaseJob) -> None:
+        """Wait until a job is done; whoever is cancelled meanwhile cancels it."""
         try:
             while not job.done():
                 await port.loop.park(job._waiters)  # noqa: SLF001 - the loop's half of a job
@@ -201,9 +245,38 @@ class LoopModel(BaseModel):
         except BaseException:  # a cancellation: prompt for the caller, safe for the memory
             await self._cancel(port, job)
             raise
-        if jobs is not None:
-            jobs.discard(job)
-        return job
+
+    async def infer_usual(self, port: LoopPort, form: Form, array: Array) -> list[Array]:
+        """Carry out a call whose form is known: the usual arguments, and one array that fits.
+
+        Raises:
+            MaccelError: as ``infer`` does.
+        """
+        if port.may_express(form):
+            if port.streak >= port.most_streak:
+                await port.turn()
+            port.streak += 1
+            made = port.express(form, array)
+            if isinstance(made, list):
+                return made
+            port.streak = 0
+            if made is not None:
+                await self._settle(port, made)
+                return made.result()
+        return (await self._run_on(port, form.call(array), None)).result()
+
+    def learn(self, x: object, prepared: Prepared) -> None:
+        """Remember the form of a call that needs no conversion, for the next one like it."""
+        plan, bundle = prepared.plan, prepared.loaded.stages[0].bundle
+        arrays = prepared.arrays
+        if plan is None or bundle is None or plan.needs_copy or prepared.out is not None:
+            return
+        simple = plan.contiguous == (True,) and [one.contiguous for one in plan.results] == [True]
+        if simple and arrays[0] is x:
+            if len(self.forms) >= _FORMS_KEPT:
+                self.forms.clear()
+            key = (arrays[0].shape, arrays[0].strides, arrays[0].dtype)
+            self.forms[key] = Form(bundle.handle, plan, self.flags)
 
     async def _cancel(self, port: LoopPort, job: BaseJob) -> None:
         """Cancel a job; wait for the device only if it writes the caller's own arrays."""

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
+import numpy as np
 
+from maccel_aio._core import _binding
 from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._base_model import convert
 from maccel_aio._core._batched import BatchedModel
+from maccel_aio._core._chain import can_follow, expand, jobs_in, reads_in_place, refuse
 from maccel_aio._core._loop_model import LoopModel
 from maccel_aio._core._stream import Stream
 from maccel_aio._core._threads import run_blocking, run_shielded, shielded
 from maccel_aio._core._types import CloseReport
-from maccel_aio.errors import ClosedError, InvalidError, QueueFullError
+from maccel_aio.errors import ClosedError, InvalidError, QueueFullError, UnsupportedError
 
 if TYPE_CHECKING:
     import os
@@ -26,12 +29,17 @@ if TYPE_CHECKING:
 
     from maccel_aio._core._accelerator import Accelerator
     from maccel_aio._core._async_job import Job
+    from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._config import ModelConfig
     from maccel_aio._core._observe import Hooks
     from maccel_aio._core._stream import OnError, Order, Overflow
     from maccel_aio._typing import Array
 
 T = TypeVar("T")
+
+#: Longest inference that an event loop may carry out itself, seconds.
+INLINE_LIMIT_S = 50e-6
+_INLINE_TRIES = 8
 
 
 class Model(LoopModel):
@@ -47,6 +55,8 @@ class Model(LoopModel):
         cancel_grace: how long a cancelled request with ``out=`` waits for the device to let go of
             the caller's arrays, seconds; then they are quarantined.
         hooks: told about every request; None for nobody, which costs nothing.
+        inline: let the event loop's own thread carry out ``infer(array)`` when a core is free. For
+            models that take less time than handing them to a core; ``launch`` refuses others.
     """
 
     def __init__(
@@ -58,11 +68,13 @@ class Model(LoopModel):
         max_waiting: int | None = 1024,
         cancel_grace: float = 1.0,
         hooks: Hooks | None = None,
+        inline: bool = False,
     ) -> None:
         super().__init__(
             path, config, max_inflight=max_inflight, max_waiting=max_waiting,
             cancel_grace=cancel_grace, hooks=hooks,
         )  # fmt: skip
+        self._inline = inline
         self._accelerator: Accelerator | None = None
         self._owns_accelerator = False
         self._report: CloseReport | None = None
@@ -76,6 +88,7 @@ class Model(LoopModel):
             ModelFormatError: if the file is not a sound model.
             FileNotFoundError: if there is none.
             ClosedError: if the model was launched before, or it or the accelerator is closed.
+            UnsupportedError: if it is to run ``inline`` and takes too long for that.
         """
         await acc.open()
         resident = await run_blocking(
@@ -89,6 +102,28 @@ class Model(LoopModel):
             raise
         self._accelerator = acc
         acc.adopt(self)
+        if self._inline:
+            try:
+                await self._check_brief()
+            except BaseException:
+                await self.aclose()
+                raise
+            self.flags = _binding.HERE
+
+    async def _check_brief(self) -> None:
+        """Refuse a model that would keep the event loop busy for longer than ``INLINE_LIMIT_S``."""
+        stages = [loaded.stages[0] for loaded in self._here().loaded]
+        for loaded, stage in zip(self._here().loaded, stages, strict=True):
+            if loaded.direct is None or stage.bundle is None:
+                raise UnsupportedError("a model with CPU segments cannot run inline")
+            call = self._single(stage.bundle, 0)
+            timings = [(await self.run_native(call)).timing for _ in range(_INLINE_TRIES)]
+            best = min(timing.t_done - timing.t_start for timing in timings) / 1e9
+            if best > INLINE_LIMIT_S:
+                raise UnsupportedError(
+                    f"the model takes {best * 1e6:.0f} us: inline is for those that take less than "
+                    f"{INLINE_LIMIT_S * 1e6:.0f} us"
+                )
 
     async def aclose(self, drain: float | None = 5.0) -> CloseReport:
         """Stop admission, cancel what is queued, wait for what runs, and unload. Idempotent.
@@ -151,7 +186,9 @@ class Model(LoopModel):
         """Run the model once.
 
         Args:
-            x: one array, or a list with one array an input. float32, or uint8 (raw pixels, through
+            x: one array, or a list with one array an input; a ``Job`` stands for its outputs, and
+                is not waited for by the host if the device can go on by itself (same loop, same
+                device, nothing to copy). float32, or uint8 (raw pixels, through
                 the model's fused preprocessing if it has one), or int8 (quantised); other numbers
                 are converted to float32. Images may be HWC or CHW; where both fit (a cube such as
                 8x8x8) HWC wins, whatever the model has. The batch dimension may be left out, or be
@@ -176,9 +213,27 @@ class Model(LoopModel):
             BufferInUseError: if the device may still write an array of ``out``.
             ClosedError: if the model is closed, or not launched.
         """
-        arrays = await self.arrays(x)
-        prepared = self._prepare(arrays, out, cache_size, params, deadline, priority)
+        if (
+            type(x) is np.ndarray and out is None and deadline is None
+            and type(priority) is int and not (priority or cache_size or params)
+        ):  # fmt: skip
+            form, port = self.forms.get((x.shape, x.strides, x.dtype)), self._port
+            if form is not None and port is not None and port.is_usable() and x.flags.aligned:
+                return await self.infer_usual(port, form, x)
+        prepared = await self._ready(x, out, (cache_size, params, deadline, priority))
+        self.learn(x, prepared)
         return (await self.run(prepared)).result()
+
+    async def _ready(
+        self,
+        x: object,
+        out: Sequence[Array] | None,
+        options: tuple[int, object, float | None, int],
+    ) -> Prepared:
+        jobs = jobs_in(x)
+        if jobs:
+            return await self.follow(x, jobs, out, options)
+        return self._prepare(await self.arrays(x), out, *options)
 
     async def submit(
         self,
@@ -195,8 +250,7 @@ class Model(LoopModel):
         Waiters get their credits in the order in which they came. Arguments and errors are those
         of ``infer``, except for what happens after submission: see ``Job``.
         """
-        arrays = await self.arrays(x)
-        prepared = self._prepare(arrays, out, cache_size, params, deadline, priority)
+        prepared = await self._ready(x, out, (cache_size, params, deadline, priority))
         port = self.port_here()
         return self.start(port, await self.credit(port), prepared)
 
@@ -216,9 +270,16 @@ class Model(LoopModel):
             QueueFullError: if no credit is free.
             MaccelError: as ``infer`` does.
         """
-        arrays = convert(as_arrays(x))
-        prepared = self._prepare(arrays, out, cache_size, params, deadline, priority)
         port = self.port_here()
+        jobs = jobs_in(x)
+        if jobs and not can_follow(jobs, port):
+            raise refuse()
+        arrays = convert(as_arrays(expand(x) if jobs else x))
+        prepared = self._prepare(arrays, out, cache_size, params, deadline, priority)
+        if jobs:
+            if not reads_in_place(prepared):
+                raise refuse()
+            prepared = prepared._replace(after=jobs)
         slot = port.take()
         if slot is None:
             port.drop()

@@ -41,6 +41,23 @@ class Call(NamedTuple):
     deadline_ns: int
     priority: int
     flags: int = 0
+    #: Jobs of the same ring that write what this one reads: it begins when they are done.
+    after: tuple[BaseJob, ...] = ()
+
+
+def waiting_for(jobs: tuple[BaseJob, ...]) -> tuple[int, ...]:
+    """Return the user data of the jobs that are not done.
+
+    Raises:
+        MaccelError: if one failed or was cancelled.
+    """
+    waiting = []
+    for job in jobs:
+        if job.done():
+            job.result()
+        else:
+            waiting.append(job._user_data)  # noqa: SLF001 - port and job are one mechanism
+    return tuple(waiting)
 
 
 class Waiter:
@@ -190,11 +207,12 @@ class Port:
 
         Raises:
             BufferInUseError: if the device may still write an array of ``out``.
-            MaccelError: as the native status says.
+            MaccelError: as the native status says; or the error of a job that this one comes after.
         """
         plan = call.plan
         claim: tuple[int, ...] = ()
         try:
+            after = waiting_for(call.after) if call.after else ()
             if call.out is None:
                 outputs = [np.empty(result.shape, result.dtype) for result in plan.results]
             else:
@@ -208,7 +226,7 @@ class Port:
         try:
             self.ring.submit(
                 slot, job, (call.model, plan, call.flags), call.arrays, outputs,
-                call.deadline_ns, call.priority,
+                call.deadline_ns, call.priority, after,
             )  # fmt: skip
         except BaseException:
             _guard.release(claim)

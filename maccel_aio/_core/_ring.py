@@ -27,6 +27,7 @@ logger = logging.getLogger("maccel_aio")
 #: Most completions that one wake-up takes; then other callbacks of the loop have their turn.
 BUDGET = 256
 _SLOT_BITS = 16
+_NEXT_GENERATION = 1 << _SLOT_BITS
 _SLOT_MASK = (1 << _SLOT_BITS) - 1
 
 
@@ -103,6 +104,7 @@ class Ring:
         outputs: Sequence[Array],
         deadline_ns: int,
         priority: int,
+        after: Sequence[int] = (),
     ) -> None:
         """Hand a request to the device. Never blocks.
 
@@ -114,6 +116,7 @@ class Ring:
             outputs: where the device writes; kept until the completion.
             deadline_ns: CLOCK_MONOTONIC, or 0.
             priority: higher first.
+            after: user data of requests of this ring that must complete first.
 
         Raises:
             MaccelError: as the native status says; the slot is free again.
@@ -131,10 +134,10 @@ class Ring:
             for array, result in zip(outputs, plan.results, strict=True):
                 request.point(position, array, result.contiguous)
                 position += 1
-            slot.user_data += 1 << _SLOT_BITS
+            slot.user_data += _NEXT_GENERATION
             slot.job, slot.keep = job, (arrays, outputs, model)
             job._user_data = slot.user_data  # noqa: SLF001 - ring and job are one mechanism
-            status = request.submit(self.handle, slot.user_data, deadline_ns, priority)
+            status = request.submit(self.handle, slot.user_data, deadline_ns, priority, after)
         except BaseException:  # the slot must not be lost
             slot.job = slot.keep = None
             self._free.append(slot)
@@ -143,6 +146,41 @@ class Ring:
             slot.job = slot.keep = None
             self._free.append(slot)
             raise _binding.error(status)
+
+    def carry(self, slot: Slot, form: _binding.Form, array: Array, output: Array) -> int:
+        """Hand over a request of one input and one output; look out whether it completes at once.
+
+        The caller keeps the arrays meanwhile. Unless it was carried the request needs a job then,
+        and ``settle_carried`` is to follow.
+
+        Args:
+            slot: taken by the caller; given back when this raises, and when it was carried.
+            form: of the request.
+            array: the input.
+            output: where the device writes.
+
+        Returns:
+            CARRIED plus the nanoseconds since it was done; or how many completions were taken.
+
+        Raises:
+            MaccelError: as the native status says.
+        """
+        user_data = slot.user_data = slot.user_data + _NEXT_GENERATION
+        try:
+            count = form.carry(self.handle, user_data, array, output, self._reaper)
+        except BaseException:  # the slot must not be lost
+            self._free.append(slot)
+            raise
+        if count >= _binding.CARRIED:
+            self._free.append(slot)
+        elif count < 0:
+            self._free.append(slot)
+            raise _binding.error(count)
+        return count
+
+    def settle_carried(self, count: int) -> None:
+        """Settle the jobs of the completions that ``carry`` took."""
+        self._settle(self._reaper.carried(count))
 
     def cancel(self, user_data: int) -> int:
         """Try to remove a request: the native status. Any thread."""

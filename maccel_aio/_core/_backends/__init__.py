@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class Loop(Protocol):
     """What the core needs of an event loop. Its thread only, unless said otherwise."""
 
+    #: Most awaits in a row that may end without suspending their task.
+    most_streak: int
+
     def key(self) -> int:
         """Return a number that tells living loops apart."""
 
@@ -42,6 +45,9 @@ class Loop(Protocol):
 
     def wake(self, waiters: list[Any]) -> None:
         """Wake the tasks of a list, those that were cancelled excepted."""
+
+    def turn(self) -> Awaitable[object]:
+        """Return what lets other tasks run, and lets a cancellation arrive."""
 
     def call_soon(self, context: Context, function: Callable[[], object]) -> None:
         """Call a function in the loop, later, in a context; a failure is logged."""

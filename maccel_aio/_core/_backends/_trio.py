@@ -41,6 +41,8 @@ class _Parked:
 class TrioLoop:
     """The run that the constructor is called in."""
 
+    most_streak = 0  # every await is a checkpoint
+
     def __init__(self) -> None:
         self._token: trio.lowlevel.TrioToken | None = trio.lowlevel.current_trio_token()
         self._fd = -1
@@ -99,6 +101,10 @@ class TrioLoop:
             task, parked.task = parked.task, None
             if task is not None:
                 trio.lowlevel.reschedule(task)
+
+    async def turn(self) -> None:
+        """Let other tasks run."""
+        await trio.lowlevel.checkpoint()
 
     def call_soon(self, context: Context, function: Callable[[], object]) -> None:
         """Call a function in the run, later."""

@@ -104,6 +104,8 @@ int mx_cq_arm(mx_cq *cq) {
   return 0;
 }
 
+void mx_cq_disarm(mx_cq *cq) { mx_store_seq(&cq->armed, 0); }
+
 int mx_cq_sleep(mx_cq *cq, uint32_t min, int (*stop)(void *), void *self, uint64_t deadline_ns) {
   int late = 0;
   pthread_mutex_lock(&cq->lock);

@@ -45,6 +45,7 @@ uint32_t mx_cq_available(mx_cq *cq);
 uint64_t mx_cq_done_ns(const mx_cq *cq, uint32_t n);
 uint32_t mx_cq_take(mx_cq *cq, maccel_cqe *out, mx_request **requests, uint32_t n);
 int mx_cq_arm(mx_cq *cq); /* 1 armed, 0 completions pending */
+void mx_cq_disarm(mx_cq *cq);
 
 /* [consumer] Sleeps once until `min` are there, mx_cq_flush or the deadline. 1 when the deadline has passed. `stop` is
  * asked under the lock, so that a flush after it became true cannot be missed. */

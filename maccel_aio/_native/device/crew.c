@@ -27,9 +27,23 @@ int mx_crew_create(const char *name, uint32_t cores, int limit, int dry, mx_crew
 }
 
 /* ---- the queue, under lock */
-static void link_in(mx_crew *crew, mx_request *r) {
+/* LIFO: the place of the first one that waits for the same model, so that no other model loses its turn to a place that
+ * it was ahead of. */
+static mx_request *latest_first(const mx_crew *crew, const mx_request *r) {
+  for (mx_request *own = crew->head; own; own = own->next)
+    if (own->model == r->model) return own->prev;
+  return crew->tail;
+}
+
+static mx_request *predecessor(const mx_crew *crew, const mx_request *r) {
   mx_request *before = crew->tail;
   while (before && before->priority < r->priority) before = before->prev;
+  return before;
+}
+
+static void link_in(mx_crew *crew, mx_request *r) {
+  const int lifo = r->model->options.schedule == MACCEL_SCHEDULE_LIFO;
+  mx_request *before = lifo ? latest_first(crew, r) : predecessor(crew, r);
   r->prev = before;
   r->next = before ? before->next : crew->head;
   if (r->next)

@@ -12,6 +12,23 @@
 
 static const mx_device_iface *const kinds[] = {&mx_device_soft, &mx_device_null, &mx_device_fault};
 
+/* getpid() is a system call, so it is asked once a process. */
+static mx_atomic32 known_pid;
+
+static void forget_pid(void) { mx_store_relaxed(&known_pid, 0); }
+static void watch_forks(void) { pthread_atfork(NULL, NULL, forget_pid); }
+
+static int32_t process_id(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  uint32_t pid = mx_load_relaxed(&known_pid);
+  if (pid == 0) {
+    pthread_once(&once, watch_forks);
+    pid = (uint32_t)getpid();
+    mx_store_relaxed(&known_pid, pid);
+  }
+  return (int32_t)pid;
+}
+
 static const mx_device_iface *find_kind(const char *kind) {
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
     if (strcmp(kinds[i]->kind, kind) == 0 && kinds[i]->api_version == MX_DEVICE_API_VERSION) return kinds[i];
@@ -46,7 +63,7 @@ int mx_device_create(const char *name, maccel_device **out) {
     dev->pool = pool;
     pthread_mutex_init(&dev->retired.lock, NULL);
     dev->t_open_ns = maccel_now_ns();
-    dev->info.pid = (int32_t)getpid();
+    dev->info.pid = process_id();
     snprintf(dev->info.kind, sizeof dev->info.kind, "%s", iface->kind);
     mx_store_relaxed(&dev->refs, 1);
     status = iface->open(dev, target, options);
@@ -67,9 +84,9 @@ int maccel_device_open(const char *name, maccel_device **out) {
 }
 
 int mx_device_check_process(const maccel_device *dev) {
-  MX_RETURN_IF(dev->info.pid != (int32_t)getpid(), MACCEL_E_FORKED,
+  MX_RETURN_IF(dev->info.pid != process_id(), MACCEL_E_FORKED,
                "the device %s was opened in process %d, this is process %d", dev->info.name, dev->info.pid,
-               (int)getpid());
+               (int)process_id());
   return MACCEL_OK;
 }
 

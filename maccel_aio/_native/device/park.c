@@ -18,7 +18,7 @@ static int is_signaled(void *self) {
 void mx_park_sleep(mx_park *park, mx_atomic32 *spinner) {
   int done = 0;
   if (spinner && park->patience.credit > 0 && mx_exchange_seq(spinner, 1) == 0) {
-    done = mx_patience_spin(&park->patience, is_signaled, park);
+    done = mx_patience_spin(&park->patience, MX_SPIN_NS, is_signaled, park);
     mx_store_release(spinner, 0);
   }
   uint32_t idle = IDLE;
@@ -35,6 +35,7 @@ void mx_park_wake(mx_park *park) { mx_futex_wake(&park->word, 1); }
 
 void mx_park_learn(mx_park *park, uint64_t work_ns) {
   if (park->idle_since_ns == 0) return;
-  mx_patience_learn(&park->patience, work_ns > park->idle_since_ns ? work_ns - park->idle_since_ns : 0);
+  const uint64_t waited_ns = work_ns > park->idle_since_ns ? work_ns - park->idle_since_ns : 0;
+  mx_patience_learn(&park->patience, MX_SPIN_NS, waited_ns);
   park->idle_since_ns = 0;
 }

@@ -14,9 +14,9 @@ typedef struct mx_patience {
   int credit; /* > 0 when spinning paid of late */
 } mx_patience;
 
-/* Spins until ready(self) or MX_SPIN_NS have passed; not at all without credit. 1: it is ready. */
-int mx_patience_spin(mx_patience *patience, int (*ready)(void *self), void *self);
-/* What was waited for came so long after the wait began. */
-void mx_patience_learn(mx_patience *patience, uint64_t waited_ns);
+/* Spins until ready(self) or most_ns have passed; not at all without credit. 1: it is ready. */
+int mx_patience_spin(mx_patience *patience, uint64_t most_ns, int (*ready)(void *self), void *self);
+/* What was waited for came so long after the wait began; most_ns as above. */
+void mx_patience_learn(mx_patience *patience, uint64_t most_ns, uint64_t waited_ns);
 
 #endif

@@ -43,6 +43,7 @@ void mx_request_finish(mx_request *r, uint64_t generation, int res) {
       return;
     }
   } while (!mx_cas(&r->word, &word, generation << 8 | MX_REQUEST_FINISHING));
+  mx_request *ready = mx_chain_decide(r, res);
   count(&dev->counters, state, res);
   mx_sub_acq_rel(&r->model->users, 1); /* whoever sees the completion may unload the model */
   uint64_t now = maccel_now_ns();
@@ -52,5 +53,6 @@ void mx_request_finish(mx_request *r, uint64_t generation, int res) {
                     .t_start_ns = state == MX_REQUEST_RUNNING ? r->t_start_ns : now,
                     .t_done_ns = now};
   if (!mx_cq_post(&ring->cq, &cqe, r)) mx_add_relaxed(&dev->counters.overflow, 1);
+  mx_chain_release(ready); /* after the completion: theirs come later */
   mx_ring_release(ring);
 }

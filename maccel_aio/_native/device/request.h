@@ -45,6 +45,12 @@ typedef struct mx_job {
   mx_barrier barrier;
 } mx_job;
 
+/* One thing that a request comes after. */
+typedef struct mx_link {
+  mx_request *who, *behind; /* behind: NULL when it is over */
+  struct mx_link *next;     /* of those that are behind the same request */
+} mx_link;
+
 struct mx_request {
   mx_atomic64 word; /* generation << 8 | state */
   uint64_t generation;
@@ -63,6 +69,11 @@ struct mx_request {
   uint64_t ordinal;              /* of a wrapping device */
   mx_request *prev, *next; /* queue of the device */
   int linked;              /* in that queue; under the lock of the device */
+  /* Under the chain lock of the ring. */
+  mx_link links[MACCEL_MAX_AFTER];
+  mx_link *followers;
+  uint32_t awaited; /* links that are not over */
+  int decided, outcome, inherited;
   mx_job job;
 };
 

@@ -36,6 +36,7 @@ int maccel_ring_open(maccel_device *dev, uint32_t credits, maccel_ring **out) {
     list[i] = credits - 1 - i;
   }
   pthread_mutex_init(&ring->lock, NULL);
+  pthread_mutex_init(&ring->chain_lock, NULL);
   mx_store_relaxed(&ring->refs, 1);
   mx_device_hold(dev);
   *out = ring;
@@ -45,6 +46,7 @@ int maccel_ring_open(maccel_device *dev, uint32_t credits, maccel_ring **out) {
 static void ring_destroy(maccel_ring *ring) {
   mx_cq_close(&ring->cq);
   for (uint32_t i = 0; i < ring->credits; i++) mx_free(ring->slots[i].io);
+  pthread_mutex_destroy(&ring->chain_lock);
   pthread_mutex_destroy(&ring->lock);
   mx_free(ring->slots);
   mx_free(ring->free);
@@ -101,19 +103,24 @@ int maccel_ring_notify(maccel_ring *ring) {
   return MACCEL_OK;
 }
 
+/* Takes what is there until there is no room, or nothing more to take and the notification armed. */
+static int harvest_and_arm(maccel_ring *ring, maccel_cqe *out, uint32_t n, int32_t *armed) {
+  uint32_t taken = 0;
+  for (;;) {
+    taken += (uint32_t)maccel_ring_harvest(ring, out + taken, n - taken);
+    *armed = mx_cq_available(&ring->cq) == 0 && mx_cq_arm(&ring->cq);
+    if (*armed || taken == n) return (int)taken;
+  }
+}
+
 int maccel_ring_reap(maccel_ring *ring, maccel_cqe *out, uint32_t n, int32_t *armed) {
   *armed = 0;
   MX_FORWARD(maccel_ring_clear(
       ring)); /* before harvesting: a completion after it makes the descriptor readable again */
-  uint32_t taken = 0;
-  for (;;) {
-    taken += (uint32_t)maccel_ring_harvest(ring, out + taken, n - taken);
-    if (mx_cq_available(&ring->cq) == 0 && mx_cq_arm(&ring->cq)) {
-      *armed = 1;
-      return (int)taken;
-    }
-    if (taken == n) return (int)taken;
-  }
+  const int taken = harvest_and_arm(ring, out, n, armed);
+  /* A request that was alone and brief: the next one is worth a look-out. */
+  if (taken == 1) mx_patience_learn(&ring->glance, MX_GLANCE_NS, out->t_done_ns - out->t_submit_ns);
+  return taken;
 }
 
 int maccel_ring_fd(const maccel_ring *ring) { return ring->cq.notify.read_fd; }
@@ -144,7 +151,29 @@ static int has_come(void *self) {
 static void look_out(maccel_ring *ring, uint32_t min, int64_t timeout_ns) {
   awaited a = {&ring->cq, min};
   if (ring->may_spin && (timeout_ns < 0 || timeout_ns > MX_SPIN_NS))
-    mx_patience_spin(&ring->patience, has_come, &a);
+    mx_patience_spin(&ring->patience, MX_SPIN_NS, has_come, &a);
+}
+
+static void glance(maccel_ring *ring, uint64_t start) {
+  awaited a = {&ring->cq, 1};
+  if (mx_cq_available(&ring->cq) || !ring->may_spin || ring->glance.credit <= 0) return;
+  const int came = mx_patience_spin(&ring->glance, MX_GLANCE_NS, has_come, &a);
+  mx_patience_learn(&ring->glance, MX_GLANCE_NS, came ? mx_cq_done_ns(&ring->cq, 1) - start : MX_GLANCE_NS);
+}
+
+int maccel_ring_carry(maccel_ring *ring, const maccel_sqe *sqe, uint64_t user_data, void *input, void *output,
+                      maccel_cqe *out, uint32_t n) {
+  MX_FORWARD(mx_device_check_process(ring->device));
+  mx_cq_disarm(&ring->cq); /* we are looking: nobody needs to write a descriptor */
+  const uint64_t start = maccel_now_ns();
+  int status = mx_ring_perform(ring, sqe, user_data, input, output), armed = 0;
+  if (status == MACCEL_OK) glance(ring, start);
+  const int taken = harvest_and_arm(ring, out, n, &armed);
+  if (!armed) mx_cq_ring(&ring->cq);
+  if (status != MACCEL_OK) return status;
+  if (taken != 1 || out->user_data != user_data || out->res != MACCEL_OK) return taken;
+  const uint64_t since = maccel_now_ns() - out->t_done_ns;
+  return MACCEL_CARRIED + (int)(since < MACCEL_CARRIED ? since : MACCEL_CARRIED - 1);
 }
 
 int maccel_ring_wait(maccel_ring *ring, uint32_t min, int64_t timeout_ns) {
@@ -157,7 +186,7 @@ int maccel_ring_wait(maccel_ring *ring, uint32_t min, int64_t timeout_ns) {
   for (int late = 0;; late = mx_cq_sleep(&ring->cq, min, nothing_will_come, ring, deadline)) {
     if (mx_cq_available(&ring->cq) >= min) {
       const uint64_t came = mx_cq_done_ns(&ring->cq, min);
-      mx_patience_learn(&ring->patience, came > start ? came - start : 0);
+      mx_patience_learn(&ring->patience, MX_SPIN_NS, came > start ? came - start : 0);
       return MACCEL_OK;
     }
     MX_RETURN_IF(nothing_will_come(ring), MACCEL_E_CLOSED, "the ring is closed and all is done");
@@ -194,10 +223,9 @@ int maccel_ring_drain(maccel_ring *ring, int64_t timeout_ns) {
 
 /* ---- closing */
 static void cancel_queued(maccel_ring *ring) {
-  maccel_device *dev = ring->device;
   for (uint32_t i = 0; i < ring->credits; i++) {
     mx_request *r = &ring->slots[i];
-    if (mx_request_get_state(r) == MX_REQUEST_QUEUED && dev->iface->remove(dev, r) == MACCEL_OK)
+    if (mx_request_get_state(r) == MX_REQUEST_QUEUED && mx_ring_remove(r) == MACCEL_OK)
       mx_request_complete(r, MACCEL_E_CANCELED);
   }
 }

@@ -11,6 +11,8 @@ static int check_sqe(const maccel_ring *ring, const maccel_sqe *sqe) {
   MX_RETURN_IF(model->device != ring->device, MACCEL_E_INVALID, "the model is not on this device");
   MX_RETURN_IF(sqe->batch < 1, MACCEL_E_INVALID, "a request has at least one batch item");
   MX_RETURN_IF(sqe->flags & ~known, MACCEL_E_INVALID, "unknown request flags %#x", sqe->flags);
+  MX_RETURN_IF(sqe->num_after > MACCEL_MAX_AFTER, MACCEL_E_INVALID,
+               "a request may come after at most %d others, not %u", MACCEL_MAX_AFTER, sqe->num_after);
   if (sqe->flags & MACCEL_SQE_COMPUTE_ONLY) return MACCEL_OK;
   uint32_t need = model->info.num_inputs + model->info.num_outputs;
   MX_RETURN_IF(sqe->num_io != need || !sqe->io, MACCEL_E_INVALID,
@@ -42,10 +44,14 @@ static void fill(mx_request *r, const maccel_sqe *sqe, uint64_t now) {
   r->sequence = ++ring->sequence;
   r->flags = sqe->flags;
   r->batch = sqe->batch;
-  r->priority = sqe->priority;
+  r->priority = sqe->model->options.schedule == MACCEL_SCHEDULE_BY_PRIORITY ? sqe->priority : 0;
   r->t_submit_ns = r->t_start_ns = now;
   r->hooks = NULL;
   r->prev = r->next = NULL;
+  r->followers = NULL;
+  r->awaited = 0;
+  r->decided = 0;
+  r->outcome = r->inherited = MACCEL_OK;
   r->generation++;
   mx_request_set_state(r, MX_REQUEST_QUEUED);
 }
@@ -88,45 +94,84 @@ static int wants_here(const maccel_device *dev, const maccel_sqe *sqes, uint32_t
   return n == 1 && (sqes[0].flags & MACCEL_SQE_HERE) && dev->iface->perform;
 }
 
-/* Under the lock of the ring. *here: a request for which `perform` is to be called without it. */
-static int accept_all(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uint32_t *accepted,
-                      mx_request **here) {
+/* What one call accepted. */
+typedef struct batch {
+  mx_request *first, *last; /* to be queued, linked by ->next */
+  uint32_t queued, accepted;
+  mx_request *ended;        /* what they come after has failed: linked by ->next */
+} batch;
+
+static void add(batch *b, mx_request *r, const maccel_sqe *sqe) {
+  b->accepted++;
+  if (sqe->num_after && mx_chain_hold(r, sqe, &r->inherited)) return;
+  if (r->inherited != MACCEL_OK) {
+    r->next = b->ended;
+    b->ended = r;
+    return;
+  }
+  if (b->last)
+    b->last->next = r;
+  else
+    b->first = r;
+  b->last = r;
+  b->queued++;
+}
+
+/* Under the lock of the ring. */
+static int accept_all(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, batch *b) {
   maccel_device *dev = ring->device;
   MX_FORWARD(check_open(ring));
-  mx_request *first = NULL, *last = NULL, *r = NULL;
+  mx_request *r = NULL;
   uint64_t now = maccel_now_ns();
   int status = MACCEL_OK;
-  uint32_t count = 0;
-  for (; count < n && (status = accept_one(ring, &sqes[count], now, &r)) == MACCEL_OK; count++) {
-    if (last)
-      last->next = r;
-    else
-      first = r;
-    last = r;
+  while (b->accepted < n && (status = accept_one(ring, &sqes[b->accepted], now, &r)) == MACCEL_OK) {
+    mx_add_relaxed(&ring->refs, 1); /* before anybody can complete it */
+    mx_store_release(&ring->accepted, mx_load_relaxed(&ring->accepted) + 1);
+    mx_add_relaxed(&dev->counters.submitted, 1);
+    mx_add_relaxed(&dev->counters.queued, 1);
+    add(b, r, &sqes[b->accepted]);
   }
-  *accepted = count;
-  if (count == 0) return status;
-  mx_add_relaxed(&ring->refs, count);
-  mx_store_release(&ring->accepted, mx_load_relaxed(&ring->accepted) + count);
-  mx_add_relaxed(&dev->counters.submitted, count);
-  mx_add_relaxed(&dev->counters.queued, count);
-  if (wants_here(dev, sqes, n))
-    *here = first;
-  else
-    dev->iface->enqueue(dev, first, count);
+  return status;
+}
+
+static int take_in(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uint32_t *accepted) {
+  maccel_device *dev = ring->device;
+  const int here = wants_here(dev, sqes, n);
+  batch b = {0};
+  pthread_mutex_lock(&ring->lock);
+  int status = accept_all(ring, sqes, n, &b);
+  if (b.queued && !here) dev->iface->enqueue(dev, b.first, b.queued);
+  mx_chain_release(b.ended);
+  pthread_mutex_unlock(&ring->lock);
+  *accepted = b.accepted;
+  /* Without the lock: others may cancel and close meanwhile, and see a request that is on the device. */
+  if (b.queued && here) dev->iface->perform(dev, b.first);
   return status;
 }
 
 int maccel_ring_submit(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uint32_t *accepted) {
-  maccel_device *dev = ring->device;
   *accepted = 0;
-  MX_FORWARD(mx_device_check_process(dev));
-  mx_request *here = NULL;
-  pthread_mutex_lock(&ring->lock);
-  int status = accept_all(ring, sqes, n, accepted, &here);
-  pthread_mutex_unlock(&ring->lock);
-  if (here) dev->iface->perform(dev, here);
-  return status;
+  MX_FORWARD(mx_device_check_process(ring->device));
+  return take_in(ring, sqes, n, accepted);
+}
+
+int mx_ring_perform(maccel_ring *ring, const maccel_sqe *sqe, uint64_t user_data, void *input, void *output) {
+  maccel_io io[MX_MAX_REQUEST_IO];
+  maccel_sqe own = *sqe;
+  const uint32_t inputs = sqe->model ? sqe->model->info.num_inputs : 0;
+  MX_RETURN_IF(inputs < 1 || !sqe->io || sqe->num_io <= inputs || sqe->num_io > MX_MAX_REQUEST_IO,
+               MACCEL_E_INVALID, "a request that is carried has an input and an output");
+  memcpy(io, sqe->io, sqe->num_io * sizeof *io);
+  io[0].data = input;
+  io[inputs].data = output;
+  own.io = io;
+  own.user_data = user_data;
+  uint32_t accepted = 0;
+  return take_in(ring, &own, 1, &accepted);
+}
+
+int mx_ring_remove(mx_request *r) {
+  return mx_chain_remove(r) ? MACCEL_OK : r->device->iface->remove(r->device, r);
 }
 
 /* The live request with this user_data, or NULL. Under the lock: a slot cannot be taken again meanwhile. */
@@ -141,11 +186,11 @@ static mx_request *find_live(maccel_ring *ring, uint64_t user_data) {
 
 int maccel_ring_cancel(maccel_ring *ring, uint64_t user_data) {
   MX_FORWARD(mx_device_check_process(ring->device));
-  maccel_device *dev = ring->device;
   pthread_mutex_lock(&ring->lock);
   mx_request *r = find_live(ring, user_data);
-  int status = r ? dev->iface->remove(dev, r) : MACCEL_E_NOT_FOUND;
+  int status = r ? mx_ring_remove(r) : MACCEL_E_NOT_FOUND;
   if (status == MACCEL_OK) mx_request_complete(r, MACCEL_E_CANCELED);
+  if (status == MACCEL_E_ALREADY) mx_chain_release(mx_chain_cut(r));
   pthread_mutex_unlock(&ring->lock);
   /* Plain outcomes, not mishaps, but the sentence must not be an older one. */
   if (status == MACCEL_E_NOT_FOUND) return mx_fail(status, "no such request, or it is done");

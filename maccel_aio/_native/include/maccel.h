@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* CDEF-BEGIN */
-#define MACCEL_ABI_VERSION 2
+#define MACCEL_ABI_VERSION 3
 
 #define MACCEL_MAX_RANK 6
 #define MACCEL_MAX_IO 32
@@ -64,6 +64,12 @@ typedef enum maccel_core_mode {
   MACCEL_MODE_GLOBAL8 = 4,
   MACCEL_MODE_AUTO = 14
 } maccel_core_mode;
+
+typedef enum maccel_schedule {
+  MACCEL_SCHEDULE_BY_PRIORITY = 0, /* higher first; equal ones in order of submission */
+  MACCEL_SCHEDULE_FIFO = 1,        /* in order of submission, as if all had priority 0 */
+  MACCEL_SCHEDULE_LIFO = 2         /* the latest of the model first, as if all had priority 0 */
+} maccel_schedule;
 
 typedef struct maccel_device maccel_device; /* one accelerator */
 typedef struct maccel_model maccel_model;   /* one verified program, resident on a device */
@@ -158,6 +164,7 @@ typedef struct maccel_model_options {
   int32_t core_mode;  /* maccel_core_mode */
   int32_t num_cores;  /* 0 = as many as the mask has */
   int32_t slots;      /* activation slots: execution contexts, 0 = one per core used */
+  int32_t schedule;   /* maccel_schedule: which of its queued requests a core takes next */
 } maccel_model_options;
 typedef struct maccel_model_info {
   uint32_t num_inputs, num_outputs, num_insns, num_layers;
@@ -211,20 +218,26 @@ typedef struct maccel_io {
 /* The submitter has nothing else to do: submit may carry the request out in the calling thread before it returns, which
  * saves two wake-ups. Only a single item that lately took less than 50 ms, and only if a core is idle. */
 #define MACCEL_SQE_HERE 2
+#define MACCEL_MAX_AFTER 4
 typedef struct maccel_sqe {
-  uint64_t user_data;   /* generation << 16 | slot, given back in the completion */
+  uint64_t user_data; /* generation << 16 | slot, given back in the completion */
   uint64_t deadline_ns; /* 0 = none; checked when a core takes the request */
   maccel_model *model;
   uint32_t flags;
-  int32_t priority;     /* higher first; equal ones in order of submission */
-  uint32_t batch;       /* items, at least 1; run one after the other by one core */
-  uint32_t num_io;      /* inputs then outputs, all of the model's, in its order */
-  const maccel_io *io;  /* copied by submit */
+  int32_t priority; /* higher first; equal ones in order of submission */
+  uint32_t batch; /* items, at least 1; run one after the other by one core */
+  uint32_t num_io; /* inputs then outputs, all of the model's, in its order */
+  const maccel_io *io; /* copied by submit */
+  /* Requests of the same ring that must complete first: what they write, this one may read. It ends like the first of
+   * them that does not end well. One that was harvested counts as done, and well. */
+  uint32_t num_after;
+  uint32_t reserved; /* 0 */
+  uint64_t after[MACCEL_MAX_AFTER]; /* user_data of each */
 } maccel_sqe;
 
 typedef struct maccel_cqe {
   uint64_t user_data;
-  int32_t res;    /* maccel_status */
+  int32_t res; /* maccel_status */
   uint32_t flags; /* reserved, 0 */
   uint64_t t_submit_ns, t_start_ns, t_done_ns;
 } maccel_cqe;
@@ -232,16 +245,25 @@ typedef struct maccel_cqe {
 /* ---- rings: one per (process, event loop or thread, device).
  * Invariants: requests accepted and not yet harvested never exceed `credits`, so the completion
  * queue cannot overflow; each accepted request gets exactly one completion, whatever happens. */
-int maccel_ring_open(maccel_device *dev, uint32_t credits, maccel_ring **out);          /* [any] */
+int maccel_ring_open(maccel_device *dev, uint32_t credits, maccel_ring **out); /* [any] */
 /* [ring] Accepts up to n requests in order; *accepted says how many. AGAIN: no credit for the next.
  * INVALID: the next one is malformed. CLOSED, FORKED, DEVICE_LOST. One doorbell per call. */
 int maccel_ring_submit(maccel_ring *ring, const maccel_sqe *sqes, uint32_t n, uint32_t *accepted);
-/* [any] OK removed (its completion has res CANCELED); ALREADY on the device; NOT_FOUND unknown or done. */
+/* [ring] Submits one request and looks out for completions for as long as that paid of late, at most some ten
+ * microseconds; then takes those that are there, at most n, and arms as maccel_ring_reap does. With user_data, and with
+ * the addresses of its first input and of its first output, in place of those in *sqe, which stays as it is.
+ * Returns the number taken; or MACCEL_CARRIED plus the nanoseconds since it was done, if its own completion is the
+ * only one and OK; or the status of a request that was not accepted. With room for all credits it is safe to sleep
+ * afterwards; else the ring is left readable. */
+#define MACCEL_CARRIED 0x40000000
+int maccel_ring_carry(maccel_ring *ring, const maccel_sqe *sqe, uint64_t user_data, void *input, void *output,
+                      maccel_cqe *out, uint32_t n);
+/* [any] OK removed (its completion has res CANCELED), and with it those that come after it; ALREADY on the device; NOT_FOUND unknown or done. */
 int maccel_ring_cancel(maccel_ring *ring, uint64_t user_data);
-int maccel_ring_harvest(maccel_ring *ring, maccel_cqe *out, uint32_t n);   /* [ring] number taken, >= 0 */
-int maccel_ring_arm(maccel_ring *ring);                  /* [ring] OK armed; BUSY completions pending */
-int maccel_ring_clear(maccel_ring *ring);                /* [ring] resets the notification */
-int maccel_ring_notify(maccel_ring *ring);               /* [any] makes it readable now (fairness, tests) */
+int maccel_ring_harvest(maccel_ring *ring, maccel_cqe *out, uint32_t n); /* [ring] number taken, >= 0 */
+int maccel_ring_arm(maccel_ring *ring); /* [ring] OK armed; BUSY completions pending */
+int maccel_ring_clear(maccel_ring *ring); /* [ring] resets the notification */
+int maccel_ring_notify(maccel_ring *ring); /* [any] makes it readable now (fairness, tests) */
 /* [ring] clear, harvest and, if the queue is empty then, arm: one call for an event-loop wake-up.
  * *armed is 1 when it is safe to sleep. Returns the number taken. */
 int maccel_ring_reap(maccel_ring *ring, maccel_cqe *out, uint32_t n, int32_t *armed);
@@ -249,7 +271,7 @@ int maccel_ring_reap(maccel_ring *ring, maccel_cqe *out, uint32_t n, int32_t *ar
 int maccel_ring_wait(maccel_ring *ring, uint32_t min, int64_t timeout_ns);
 /* [any] Blocks until every request accepted before the call has completed. OK, TIMEOUT. */
 int maccel_ring_drain(maccel_ring *ring, int64_t timeout_ns);
-int maccel_ring_fd(const maccel_ring *ring);             /* [any] poll it for reading; owned by the ring */
+int maccel_ring_fd(const maccel_ring *ring); /* [any] poll it for reading; owned by the ring */
 uint32_t maccel_ring_in_flight(const maccel_ring *ring); /* [any] accepted and not harvested */
 /* [any] Stops admission and cancels what is queued. Waits at most timeout_ns for what runs.
  * TIMEOUT: some requests still run; memory they use must stay. Call again, or free later. */

@@ -17,7 +17,7 @@ static int never(void *self) {
 static void without_credit_nobody_looks(void) {
   for (int credit = -3; credit <= 0; credit++) {
     int looks = 0;
-    CHECK_INT(mx_patience_spin(&(mx_patience){.credit = credit}, never, &looks), 0);
+    CHECK_INT(mx_patience_spin(&(mx_patience){.credit = credit}, MX_SPIN_NS, never, &looks), 0);
     CHECK_INT(looks, 0);
   }
 }
@@ -25,10 +25,10 @@ static void without_credit_nobody_looks(void) {
 static void spinning_ends_when_it_is_ready_or_in_vain(void) {
   mx_patience p = {.credit = 1};
   int left = 1;
-  CHECK_INT(mx_patience_spin(&p, after, &left), 1); /* at the first look */
+  CHECK_INT(mx_patience_spin(&p, MX_SPIN_NS, after, &left), 1); /* at the first look */
   int looks = 0;
   const uint64_t start = maccel_now_ns();
-  CHECK_INT(mx_patience_spin(&p, never, &looks), 0);
+  CHECK_INT(mx_patience_spin(&p, MX_SPIN_NS, never, &looks), 0);
   CHECK(maccel_now_ns() - start >= MX_SPIN_NS);
   CHECK(looks > 0);
   CHECK(p.credit <= 1); /* less when the CPU was taken away meanwhile */
@@ -36,17 +36,17 @@ static void spinning_ends_when_it_is_ready_or_in_vain(void) {
 
 static void credit_grows_with_short_waits_and_shrinks_with_long_ones(void) {
   mx_patience p = {0};
-  for (int i = 0; i < 20; i++) mx_patience_learn(&p, MX_SPIN_NS / 2);
+  for (int i = 0; i < 20; i++) mx_patience_learn(&p, MX_SPIN_NS, MX_SPIN_NS / 2);
   const int most = p.credit;
   CHECK(most > 0);
-  mx_patience_learn(&p, 0);
+  mx_patience_learn(&p, MX_SPIN_NS, 0);
   CHECK_INT(p.credit, most);
-  for (int i = 0; i < 20; i++) mx_patience_learn(&p, 10 * MX_SPIN_NS);
+  for (int i = 0; i < 20; i++) mx_patience_learn(&p, MX_SPIN_NS, 10 * MX_SPIN_NS);
   CHECK_INT(p.credit, 0);
   p.credit = -2; /* a penalty is worked off by waits that would have paid */
-  mx_patience_learn(&p, 10 * MX_SPIN_NS);
+  mx_patience_learn(&p, MX_SPIN_NS, 10 * MX_SPIN_NS);
   CHECK_INT(p.credit, -2);
-  mx_patience_learn(&p, 1);
+  mx_patience_learn(&p, MX_SPIN_NS, 1);
   CHECK_INT(p.credit, -1);
 }
 

@@ -296,7 +296,35 @@ static void a_model_in_use_is_not_unloaded_and_an_unloaded_one_is_not_used(void)
   rig_close(&r);
 }
 
+static void schedules_order_what_is_queued(void) {
+  static const struct {
+    int schedule;
+    uint64_t order[4];
+  } cases[] = {{MACCEL_SCHEDULE_BY_PRIORITY, {1, 3, 2, 4}},
+               {MACCEL_SCHEDULE_FIFO, {1, 2, 3, 4}},
+               {MACCEL_SCHEDULE_LIFO, {1, 4, 3, 2}}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    rig r;
+    rig_open(&r, SLOW, 8,
+             &(maccel_model_options){.core_mode = MACCEL_MODE_AUTO, .schedule = cases[i].schedule});
+    submit_many(&r, 1, 1);
+    rig_wait_running(&r, 1);
+    for (uint64_t id = 2; id <= 4; id++) {
+      maccel_sqe sqe = rig_sqe(&r, id);
+      sqe.priority = id == 3;
+      CHECK_INT(rig_submit(&r, &sqe), MACCEL_OK);
+    }
+    for (int k = 0; k < 4; k++) CHECK_INT(rig_next(&r).user_data, cases[i].order[k]);
+    CHECK_INT(
+        maccel_model_load(r.dev, r.b.program, r.b.program_bytes, r.b.data, r.b.data_bytes,
+                          &(maccel_model_options){.core_mode = MACCEL_MODE_AUTO, .schedule = 3}, &r.model),
+        MACCEL_E_INVALID);
+    rig_close(&r);
+  }
+}
+
 int main(void) {
+  schedules_order_what_is_queued();
   credits_bound_what_is_accepted_and_not_harvested();
   a_malformed_request_stops_the_batch_before_it();
   arguments_out_of_range_are_refused();

@@ -1,0 +1,224 @@
+"""What awaiting an inference costs beside the inference: a minimal model, ours beside the peers.
+
+usage: python benchmarks/overhead.py [--rounds 5] [--requests 2000] [--loops asyncio uvloop]
+                                     [--pin] [--json]
+
+The model adds one to eight floats, so what is left is the way there and back: through our software
+NPU (``infer``; ``infer`` with ``inline=True``; jobs of ``try_submit``), through onnxruntime's
+``run_async`` and OpenVINO's ``AsyncInferQueue``, whose callbacks enter the loop with
+``call_soon_threadsafe``, and through ``asyncio.to_thread`` around a blocking onnxruntime call. The
+last row is a chain: a second model that reads the first one's output, as a job and by two awaits.
+
+Each round measures every way in turn: single round trips, then 64 tasks at one time. Figures are
+the medians of the rounds. ``--pin`` keeps the process on one CPU.
+"""
+
+import argparse
+import asyncio
+import functools
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import openvino
+import uvloop
+from numpy.typing import NDArray
+
+import maccel_aio
+from dispatch import tiny_model
+
+X: NDArray[np.float32] = np.arange(8, dtype=np.float32).reshape(1, 8)
+#: Tasks that wait at one time.
+CROWD = 64
+WARM = 100
+
+Call = Callable[[], Awaitable[object]]
+Way = Callable[[Path], AbstractAsyncContextManager[Call]]
+
+
+@asynccontextmanager
+async def ours(folder: Path, inline: bool = False) -> AsyncIterator[Call]:
+    """``await model.infer(array)``."""
+    async with maccel_aio.Accelerator("soft:0") as acc:
+        model = await acc.load(folder / "tiny.mxq", inline=inline)
+        yield lambda: model.infer(X)
+
+
+@asynccontextmanager
+async def our_jobs(folder: Path) -> AsyncIterator[Call]:
+    """``await model.try_submit(array)``."""
+    async with maccel_aio.Accelerator("soft:0") as acc:
+        model = await acc.load(folder / "tiny.mxq")
+        yield lambda: model.try_submit(X)
+
+
+@asynccontextmanager
+async def our_chain(folder: Path, on_device: bool) -> AsyncIterator[Call]:
+    """Run two models, the second one over the outputs of the first."""
+    async with maccel_aio.Accelerator("soft:0") as acc:
+        first = await acc.load(folder / "tiny.mxq", max_inflight=CROWD)
+        second = await acc.load(folder / "tiny.mxq", max_inflight=CROWD)
+
+        async def chained() -> object:
+            return await second.infer(first.try_submit(X))
+
+        async def awaited() -> object:
+            return await second.infer(await first.try_submit(X))
+
+        yield chained if on_device else awaited
+
+
+def session(folder: Path) -> onnxruntime.InferenceSession:
+    """Open the model in onnxruntime, with one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2  # run_async refuses a pool of one
+    path = folder / "tiny.onnx"
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def finish(future: "asyncio.Future[object]", value: object) -> None:
+    """Resolve a future, unless whoever waited has gone."""
+    if not future.done():
+        future.set_result(value)
+
+
+@asynccontextmanager
+async def ort_async(folder: Path) -> AsyncIterator[Call]:
+    """Use onnxruntime's own asynchronous call."""
+    opened, loop = session(folder), asyncio.get_running_loop()
+
+    def done(outputs: object, future: Any, error: str) -> None:
+        loop.call_soon_threadsafe(finish, future, error or outputs)
+
+    def call() -> Awaitable[object]:
+        future: asyncio.Future[object] = loop.create_future()
+        opened.run_async(None, {"x": X}, done, future)
+        return future
+
+    yield call
+
+
+@asynccontextmanager
+async def ort_thread(folder: Path) -> AsyncIterator[Call]:
+    """Use a blocking onnxruntime call in a worker thread."""
+    opened = session(folder)
+    yield lambda: asyncio.to_thread(opened.run, None, {"x": X})
+
+
+@asynccontextmanager
+async def openvino_queue(folder: Path) -> AsyncIterator[Call]:
+    """Use OpenVINO's queue of requests."""
+    loop = asyncio.get_running_loop()
+    model = openvino.Core().compile_model(folder / "tiny.onnx", "CPU")
+    queue = openvino.AsyncInferQueue(model, CROWD)
+
+    def done(request: Any, future: Any) -> None:
+        output = request.get_output_tensor(0).data.copy()
+        loop.call_soon_threadsafe(finish, future, output)
+
+    queue.set_callback(done)
+
+    def call() -> Awaitable[object]:
+        future: asyncio.Future[object] = loop.create_future()
+        queue.start_async({0: X}, future)
+        return future
+
+    yield call
+    queue.wait_all()
+
+
+WAYS: dict[str, Way] = {
+    "infer": ours,
+    "infer, inline": functools.partial(ours, inline=True),
+    "try_submit": our_jobs,
+    "onnxruntime run_async": ort_async,
+    "OpenVINO AsyncInferQueue": openvino_queue,
+    "asyncio.to_thread": ort_thread,
+    "two models, chained": functools.partial(our_chain, on_device=True),
+    "two models, two awaits": functools.partial(our_chain, on_device=False),
+}
+
+
+async def measure(way: Way, folder: Path, requests: int) -> dict[str, float]:
+    """Return the figures of one way in one round: times in microseconds, a rate a second."""
+    async with way(folder) as call:
+        for _ in range(WARM):
+            await call()
+        trips = []
+        for _ in range(requests):
+            start = time.perf_counter()
+            await call()
+            trips.append((time.perf_counter() - start) * 1e6)
+
+        async def repeat(count: int) -> None:
+            for _ in range(count):
+                await call()
+
+        each = max(requests // 16, 1)
+        start = time.perf_counter()
+        await asyncio.gather(*(repeat(each) for _ in range(CROWD)))
+        seconds = time.perf_counter() - start
+    trips.sort()
+    return {
+        "p50_us": statistics.median(trips),
+        "p99_us": trips[len(trips) - 1 - len(trips) // 100],
+        "crowd_us": seconds / each / CROWD * 1e6,
+        "crowd_per_s": each * CROWD / seconds,
+    }
+
+
+def run(loop: str, way: Way, folder: Path, requests: int) -> dict[str, float]:
+    """Measure one way in an event loop of its own."""
+    runner = uvloop.run if loop == "uvloop" else asyncio.run
+    return runner(measure(way, folder, requests))
+
+
+def table(loops: list[str], folder: Path, rounds: int, requests: int) -> dict[str, dict[str, Any]]:
+    """Return the medians of all ways in all loops, by their name."""
+    figures: dict[str, list[dict[str, float]]] = {}
+    for _ in range(rounds):
+        for loop in loops:
+            for name, way in WAYS.items():
+                made = run(loop, way, folder, requests)
+                figures.setdefault(f"{loop}: {name}", []).append(made)
+    return {
+        name: {key: round(statistics.median(one[key] for one in every), 2) for key in every[0]}
+        for name, every in figures.items()
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--loops", nargs="+", default=["asyncio", "uvloop"])
+    parser.add_argument("--pin", action="store_true", help="stay on one CPU")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.pin:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as folder:
+        tiny_model(Path(folder))
+        figures = table(arguments.loops, Path(folder), arguments.rounds, arguments.requests)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"{'':36} {'p50 us':>9} {'p99 us':>9} {'us at 64':>9} {'k/s at 64':>10}")
+    for name, row in figures.items():
+        print(
+            f"{name:36} {row['p50_us']:9.1f} {row['p99_us']:9.1f} {row['crowd_us']:9.1f} "
+            f"{row['crowd_per_s'] / 1e3:10.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
