@@ -1,9 +1,4 @@
-"""The short way of calls that are alone and brief, and of models that run inline.
-
-Mutations that were tried: a port that never lets others have their turn (``most_streak`` huge)
-fails ``test_brief_requests_do_not_starve_the_loop``; ``_adopt`` without ``settle_carried`` hangs
-``test_inline_requests_among_queued_ones``.
-"""
+"""The short way of calls that are alone and brief, and of models that run inline."""
 
 import asyncio
 

@@ -1,9 +1,4 @@
-"""Jobs as inputs of other jobs.
-
-Mutations that were tried: without the wait in ``Port.start`` for the jobs of a call
-(``after=()``) the second request of ``test_many_chains_at_one_time`` reads memory that nobody has
-written yet.
-"""
+"""Jobs as inputs of other jobs."""
 
 import anyio
 import numpy as np

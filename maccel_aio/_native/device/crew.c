@@ -27,8 +27,7 @@ int mx_crew_create(const char *name, uint32_t cores, int limit, int dry, mx_crew
 }
 
 /* ---- the queue, under lock */
-/* LIFO: the place of the first one that waits for the same model, so that no other model loses its turn to a place that
- * it was ahead of. */
+/* LIFO: before the first one that waits for the same model. Requests of other models behind that one wait longer. */
 static mx_request *latest_first(const mx_crew *crew, const mx_request *r) {
   for (mx_request *own = crew->head; own; own = own->next)
     if (own->model == r->model) return own->prev;
