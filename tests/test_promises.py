@@ -304,6 +304,19 @@ def test_threads_bound_the_cores_that_run_at_a_time():
     assert most["workers"] == min(os.cpu_count() or 1, len(os.sched_getaffinity(0)), 10)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("MACCEL_ISA", "mmx", "scalar, avx2"), ("MACCEL_THREADS", "abc", "whole numbers from 1")],
+)
+def test_nonsense_in_the_environment_is_refused_when_a_device_is_opened(name, value, allowed):
+    done = subprocess.run(
+        [sys.executable, "-m", "maccel_aio.cli", "devices"],
+        capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, name: value},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert f'{name} is "{value}"; allowed are {allowed}' in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("face", ["async", "sync"])
 def test_an_unknown_instruction_set_is_an_error_when_a_model_is_loaded(both, face):
     call = {

@@ -133,14 +133,25 @@ int mx_cpu_count(void) {
   return 1;
 }
 
-int mx_worker_limit(void) {
-  int cpus = mx_cpu_count();
+/* 0: not set. -1: nonsense. */
+static long asked_threads(void) {
   const char *text = getenv("MACCEL_THREADS");
-  if (!text || !*text) return cpus;
+  if (!text || !*text) return 0;
   char *end = NULL;
   long asked = strtol(text, &end, 10);
-  if (*end || asked < 1) return cpus; /* only ever lowers; nonsense lowers nothing */
-  return asked < cpus ? (int)asked : cpus;
+  return *end || asked < 1 ? -1 : asked;
+}
+
+int mx_threads_check(void) {
+  MX_RETURN_IF(asked_threads() < 0, MACCEL_E_INVALID,
+               "MACCEL_THREADS is \"%.32s\"; allowed are whole numbers from 1", getenv("MACCEL_THREADS"));
+  return MACCEL_OK;
+}
+
+int mx_worker_limit(void) {
+  const int cpus = mx_cpu_count();
+  const long asked = asked_threads();
+  return asked > 0 && asked < cpus ? (int)asked : cpus; /* only ever lowers */
 }
 
 const char *maccel_isa_active(void) { return mx_isa_name(mx_isa_active()); }

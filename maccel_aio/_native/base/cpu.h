@@ -28,6 +28,7 @@ int mx_cpu_count(void); /* CPUs in the affinity mask */
 int mx_cpu_here(void); /* the CPU that runs this thread now, or -1 */
 /* Moves this thread to another CPU of its affinity mask, if it has one; later the system may move it anywhere again. */
 void mx_cpu_leave(int cpu);
+int mx_threads_check(void); /* INVALID when MACCEL_THREADS is set to something else than a positive number */
 int mx_worker_limit(void); /* CPUs, lowered by MACCEL_THREADS: most cores that may run at one time */
 
 #endif

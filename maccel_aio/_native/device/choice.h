@@ -4,18 +4,28 @@
 
 #include <stdint.h>
 
-/* So many inferences in a row try a way: the first ones of a team wake its partners. */
-#define MX_CHOICE_TRIES 12
-/* Fewer when they are long, but two at least: what waking costs does not show in such a time. */
+/* So many inferences in a row try a way: the first one of a team wakes its partners and counts for nothing. */
+#define MX_CHOICE_TRIES 4
+/* Fewer when they are long, but two at least. */
 #define MX_CHOICE_TRY_NS 10000000u
-/* The slower way is tried again after so many inferences, then after twice as many, and so on up to the most: the load
- * of the machine may have changed, but what is tried in vain costs. */
-#define MX_CHOICE_PAUSE 64
-#define MX_CHOICE_MOST 1024
+/* The median of so many decides, so that two that were held up change nothing. */
+#define MX_CHOICE_WINDOW 5
+/* The slower way is tried again after so long a time of inferences, then after twice as long, and so on up to the most.
+ * A team is missed sorely when other programs have given its CPUs back, one core hardly ever. */
+#define MX_CHOICE_PAUSE_SOLO_NS 10000000u
+#define MX_CHOICE_PAUSE_TEAM_NS 100000000u
+#define MX_CHOICE_MOST_SOLO_NS 400000000u
+#define MX_CHOICE_MOST_TEAM_NS 3200000000u
+
+typedef struct mx_times {
+  uint64_t last[MX_CHOICE_WINDOW];
+  uint32_t count; /* 0 = nothing is known */
+  int cold;       /* the only one is the first of a try */
+} mx_times;
 
 typedef struct mx_choice {
-  uint64_t solo_ns, team_ns; /* of late; 0 = not known */
-  uint32_t turn, pause;      /* inferences since the last try, and most before the next */
+  mx_times way[2];           /* one core, a team */
+  uint64_t used_ns, pause_ns; /* since the last try, and most before the next */
   uint32_t tries;            /* that are left of `trying` */
   uint64_t spent_ns;         /* on it */
   int trying;                /* 1: a team */

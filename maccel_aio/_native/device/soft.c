@@ -32,6 +32,10 @@ static uint32_t mask_of(const profile *p) {
 static int soft_open(maccel_device *dev, const char *target, const char *options) {
   double cores = 8;
   const mx_option table[] = {{.key = "cores", .low = 1, .high = 8, .whole = 1, .value = &cores}};
+  mx_isa isa;
+  MX_FORWARD(
+      mx_isa_check(&isa)); /* what it is told by the environment is refused here, not at the first model */
+  MX_FORWARD(mx_threads_check());
   MX_FORWARD(mx_options_index(target, &dev->info.index));
   MX_FORWARD(mx_options_parse(options, table, 1, NULL, 0));
   const profile *p = find_profile(cores);

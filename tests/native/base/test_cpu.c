@@ -87,6 +87,8 @@ static void the_worker_limit_follows_the_variable_downwards(void) {
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     setenv("MACCEL_THREADS", cases[i].text, 1);
     CHECK_INT(mx_worker_limit(), cases[i].want);
+    const int nonsense = i >= 2 && *cases[i].text;
+    CHECK_INT(mx_threads_check(), nonsense ? MACCEL_E_INVALID : MACCEL_OK);
   }
   unsetenv("MACCEL_THREADS");
   CHECK_INT(mx_worker_limit(), cpus);
