@@ -1,5 +1,9 @@
 """Which test covers a source file that has no test file of its own name."""
 
+COMPAT_CONFIG = "tests/compat/test_config.py"
+COMPAT_ERRORS = "tests/compat/test_errors.py"
+COMPAT_FUNCTIONS = "tests/compat/test_functions.py"
+COMPAT_VALUES = "tests/compat/test_values.py"
 JOBS = "tests/core/test_jobs.py"
 LOOPS = "tests/core/test_loops.py"
 MODEL = "tests/core/test_model.py"
@@ -31,6 +35,29 @@ COVERED_BY = {
     "maccel_aio/_core/_source.py": STREAM,
     "maccel_aio/_core/_summary.py": MODEL,
     "maccel_aio/_core/_types.py": "tests/core/test_shapes.py",
+    "maccel_aio/compat/_shared/batch_param.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/buffer.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/buffer_info.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/cache_info.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/convert.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/core_id.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/fields.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/raw_enum.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/scale.py": COMPAT_VALUES,
+    "maccel_aio/compat/_shared/config.py": COMPAT_CONFIG,
+    "maccel_aio/compat/_shared/config_state.py": COMPAT_CONFIG,
+    "maccel_aio/compat/_shared/log.py": COMPAT_CONFIG,
+    "maccel_aio/compat/_shared/maccel_state.py": COMPAT_CONFIG,
+    "maccel_aio/compat/_shared/qbruntime_state.py": COMPAT_CONFIG,
+    "maccel_aio/compat/_shared/errors.py": COMPAT_ERRORS,
+    "maccel_aio/compat/_shared/status.py": COMPAT_ERRORS,
+    "maccel_aio/compat/_shared/devices.py": COMPAT_FUNCTIONS,
+    "maccel_aio/compat/_shared/summary.py": COMPAT_FUNCTIONS,
+    "maccel_aio/compat/_shared/tracing.py": COMPAT_FUNCTIONS,
+    "maccel_aio/compat/maccel/maccel.py": COMPAT_ERRORS,
+    "maccel_aio/compat/maccel/type.py": COMPAT_CONFIG,
+    "maccel_aio/compat/qbruntime/qbruntime.py": COMPAT_ERRORS,
+    "maccel_aio/compat/qbruntime/type.py": COMPAT_CONFIG,
     "maccel_aio/_native/device/core.c": SOFT,
     "maccel_aio/_native/device/device.c": SOFT,
     "maccel_aio/_native/device/model.c": SOFT,

@@ -1,0 +1,6 @@
+"""The vendor's two Python packages, name for name, over this library.
+
+``maccel_aio.compat.maccel`` and ``maccel_aio.compat.qbruntime`` have the members, signatures and
+observable behaviour of ``maccel`` 0.30.1 and ``qbruntime`` 1.5.0; docs/compat.md lists where they
+differ on purpose.
+"""
