@@ -79,6 +79,14 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(python="3.11")
+def vendor(session: nox.Session) -> None:
+    """The classic packages beside the vendor's own: what works without a device is the same."""
+    install_editable(session, "test")
+    session.install("--no-deps", "maccel==0.30.1", "mobilint-qb-runtime==1.5.0")
+    session.run("pytest", "tests/compat", *session.posargs)
+
+
 @nox.session
 def asan(session: nox.Session) -> None:
     """C test programs and the core of the Python suite under AddressSanitizer and UBSan."""
