@@ -72,5 +72,6 @@ COVERED_BY = {
     "maccel_aio/_native/model/verify_conv.c": VERIFY,
     "maccel_aio/_native/model/verify_elementwise.c": VERIFY,
     "maccel_aio/_native/model/verify_image.c": VERIFY,
+    "maccel_aio/_native/model/verify_recurrent.c": "tests/native/model/test_verify_operations.c",
     "maccel_aio/_native/model/verify_rows.c": VERIFY,
 }

@@ -339,7 +339,7 @@ def recurrent_layer(
     return [made] if count == 1 else list(made)
 
 
-for label, kind, attrs in (
+RECURRENT: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("lstm", "LSTM", {}),
     ("lstm_reverse", "LSTM", {"direction": "reverse"}),
     ("lstm_bidirectional", "LSTM", {"direction": "bidirectional"}),
@@ -358,13 +358,15 @@ for label, kind, attrs in (
     ),
     ("cpu_lstm_clip", "LSTM", {"clip": 0.3}),
     ("cpu_gru_activations", "GRU", {"activations": ["Tanh", "Tanh"]}),
-):
+)
+for label, kind, attrs in RECURRENT:
     simple(label, (5, 3, 7), recurrent_layer, op=kind, **attrs)
 
 
 def _stateful(op: str) -> Callable[[], tuple[Model, list[str]]]:
     def make() -> tuple[Model, list[str]]:
-        m = Model({"x": (5, 3, 7), "h": (2, 3, 9)} | ({"c": (2, 3, 9)} if op == "LSTM" else {}))
+        inputs: dict[str, tuple[int, ...]] = {"x": (5, 3, 7), "h": (2, 3, 9)}
+        m = Model(inputs | ({"c": (2, 3, 9)} if op == "LSTM" else {}))
         return m, recurrent_layer(m, op, states=True, direction="bidirectional")
 
     return make

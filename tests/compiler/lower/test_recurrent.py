@@ -25,7 +25,8 @@ def test_int8_programs_are_near_onnxruntime(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 def test_batch_first_is_the_same_with_two_dimensions_exchanged(op: str, tmp_path: Path) -> None:
-    shapes = {"x": (3, 5, 7), "h": (3, 2, 9)} | ({"c": (3, 2, 9)} if op == "LSTM" else {})
+    shapes: dict[str, tuple[int, ...]] = {"x": (3, 5, 7), "h": (3, 2, 9)}
+    shapes |= {"c": (3, 2, 9)} if op == "LSTM" else {}
     first, usual = Model(shapes), Model({n: (s[1], s[0], s[2]) for n, s in shapes.items()})
     names = recurrent_layer(first, op, states=True, direction="bidirectional", layout=1)
     model = first.build(*names)
