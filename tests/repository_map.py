@@ -49,6 +49,7 @@ COVERED_BY = {
     "maccel_aio/compat/_shared/log.py": COMPAT_CONFIG,
     "maccel_aio/compat/_shared/maccel_state.py": COMPAT_CONFIG,
     "maccel_aio/compat/_shared/qbruntime_state.py": COMPAT_CONFIG,
+    "maccel_aio/compat/_shared/shapes.py": "tests/compat/test_shapes.py",
     "maccel_aio/compat/_shared/errors.py": COMPAT_ERRORS,
     "maccel_aio/compat/_shared/status.py": COMPAT_ERRORS,
     "maccel_aio/compat/_shared/devices.py": COMPAT_FUNCTIONS,
