@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.compat.vendor import PACKAGES, ours, theirs
+from tests.compat.vendor import PACKAGES, ours, outcome, theirs
 
-MODULES = ("type", "version")
+MODULES = ("future", "type", "version")
 CLASSES = ("Scale", "CoreId", "Buffer", "BufferInfo", "CacheInfo", "ModelConfig", "BatchParam")
 FUNCTIONS = (
     "set_log_level", "start_tracing_events", "stop_tracing_events", "get_model_summary",
@@ -99,3 +99,16 @@ def test_errors_have_the_same_place(name: str) -> None:
         error = getattr(package, key)
         assert error is getattr(getattr(package, name), key)
         assert issubclass(error, RuntimeError)
+
+
+def test_a_future_has_the_same_members_and_one_more(name: str) -> None:
+    vendor, mine = theirs(name).Future, ours(name).Future
+    assert public(mine) == public(vendor) | {"done"}
+    for member in ("__init__", "from_cpp", "get", "wait_for"):
+        assert signature(getattr(mine, member)) == signature(getattr(vendor, member))
+
+
+@pytest.mark.parametrize("timeout", [0, 10, -1, 2**40, 2**63, 1.5, "a", None, True])
+def test_a_future_that_never_was_valid_behaves_alike(name: str, timeout: Any) -> None:
+    for call in (lambda p: p.Future().wait_for(timeout), lambda p: p.Future().get()):
+        assert outcome(lambda c=call: c(ours(name))) == outcome(lambda c=call: c(theirs(name)))  # type: ignore[misc]
