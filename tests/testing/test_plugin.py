@@ -47,6 +47,7 @@ def test_a_leak(maccel_no_leaks, maccel_faulty):
 )
 def test_a_suite_that_uses_the_fixtures(tmp_path, mark, other, passed):
     (tmp_path / "test_suite.py").write_text(SUITE.format(mark=mark))
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # or a file further up is taken
     command = [sys.executable, "-m", "pytest", "-q", "-p", other, "-p", "no:cacheprovider", "."]
     done = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, check=False,
