@@ -68,6 +68,17 @@ static inline int levels_same_floats(const uint8_t *a, const uint8_t *b) {
   return memcmp(a, b, 4) == 0 || (x != x && y != y);
 }
 
+static inline int levels_same_bf16(const uint8_t *a, const uint8_t *b) {
+  const uint8_t x[4] = {0, 0, a[0], a[1]}, y[4] = {0, 0, b[0], b[1]};
+  return levels_same_floats(x, y);
+}
+
+static inline int levels_same(int dtype, const uint8_t *got, const uint8_t *want) {
+  if (dtype == MACCEL_F32) return levels_same_floats(got, want);
+  if (dtype == MACCEL_BF16) return levels_same_bf16(got, want);
+  return memcmp(got, want, (size_t)builder_elem(dtype)) == 0;
+}
+
 static inline void levels_fail(const mx_kernel *k, int parts, const char *what, long long offset) {
   fprintf(stderr, "%s in %d parts: %s at byte %lld of the arena\n", k->name, parts, what, offset);
   exit(1);
@@ -79,9 +90,7 @@ static inline void levels_compare_output(const levels_case *c, const mx_view *o,
   if (o->rank == 0) return;
   do {
     const uint8_t *got = at(o, index), *want = c->want + (got - c->r.arena);
-    const size_t bytes = (size_t)builder_elem(o->dtype);
-    const int same = o->dtype == MACCEL_F32 ? levels_same_floats(got, want) : memcmp(got, want, bytes) == 0;
-    if (!same) levels_fail(k, parts, "an element is wrong", got - c->r.arena);
+    if (!levels_same(o->dtype, got, want)) levels_fail(k, parts, "an element is wrong", got - c->r.arena);
   } while (next_index(o->rank, o->dims, index));
 }
 
