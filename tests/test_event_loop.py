@@ -116,7 +116,7 @@ async def test_the_loop_turns_while_the_compiler_works(tmp_path: Path) -> None:
 
 async def test_the_loop_turns_while_the_device_computes(model_file: Path) -> None:
     async with maccel_aio.load(model_file) as model, ticking() as ticker:
-        batch = networks.samples(512)
+        batch = networks.samples(8192)
         await model.infer(batch)
         turns = ticker.turns
     assert turns > 5
