@@ -217,7 +217,7 @@ class Model(BaseModel):
         """
         self._warn_in_loop()
         arrays = convert(as_arrays(x))
-        prepared = self._prepare(arrays, out, cache_size, params, deadline, priority)
+        prepared = self.prepare(arrays, out, cache_size, params, deadline, priority)
         limit = None if timeout is None else time.monotonic() + timeout
         if prepared.plan is not None:
             return self._run(prepared.call(), limit)
@@ -245,7 +245,7 @@ class Model(BaseModel):
             QueueFullError: if no credit came in time.
             MaccelError: as ``infer`` does.
         """
-        prepared = self._prepare(convert(as_arrays(x)), out, 0, None, deadline, priority)
+        prepared = self.prepare(convert(as_arrays(x)), out, 0, None, deadline, priority)
         limit = None if timeout is None else time.monotonic() + timeout
         if prepared.plan is not None:
             return self._port_here().begin(prepared.call(), limit)

@@ -15,6 +15,7 @@ RING = "tests/native/device/test_ring.c"
 
 COVERED_BY = {
     "maccel_aio/_core/_batch.py": "tests/core/test_batched.py",
+    "maccel_aio/_core/_batch_tally.py": "tests/core/test_batched.py",
     "maccel_aio/_core/_batcher.py": "tests/core/test_batched.py",
     "maccel_aio/_core/_devices.py": "tests/core/test_pooled.py",
     "maccel_aio/_core/_replica.py": "tests/core/test_pooled.py",

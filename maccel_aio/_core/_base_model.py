@@ -210,7 +210,7 @@ class BaseModel:
             self._past = _add_up(gone, self._past)
             self._ports = [other for other in self._ports if other not in gone] + [port]
 
-    def _prepare(
+    def prepare(
         self,
         arrays: list[Array],
         out: Sequence[Array] | None,

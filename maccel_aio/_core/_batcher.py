@@ -20,7 +20,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from maccel_aio._core._batch import Batch, Caller, Line, own_copy
-from maccel_aio._core._types import BatchedStats
+from maccel_aio._core._batch_tally import BatchTally
 from maccel_aio.errors import (
     CancelledRequestError,
     ClosedError,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._model import Model
     from maccel_aio._core._ring import Slot
+    from maccel_aio._core._types import BatchedStats
     from maccel_aio._typing import Array
 
 #: Batches of more bytes are put together in a worker thread, which costs what copying 1 MiB does.
@@ -80,10 +81,7 @@ class Batcher:
         self._hurried = self._kicked = self._pumping = False
         #: The parked watch; empty while it is on its way.
         self._watch_parked: list[Any] = []
-        self._submitted = self._completed = self._failed = 0
-        self._cancelled = self._expired = self._refused = self._retried = 0
-        self._sizes = [0] * max_batch
-        self._wait_sum_ns = self._wait_max_ns = 0
+        self._tally = BatchTally(max_batch)
         #: Of the few tasks that are needed.
         self._scopes: set[anyio.CancelScope] = set()
         self._spawn(self._watch)
@@ -128,8 +126,8 @@ class Batcher:
             prepared: the call, without ``out``.
         """
         job = self._model.start(port, slot, prepared)
-        self._submitted += 1
-        self._sizes[min(prepared.match.items, self._max_batch) - 1] += 1
+        self._tally.submitted += 1
+        self._tally.leave_together(prepared.match.items)
         self._in_flight += 1
         self._lone.add(job)
         problem: BaseException | None = None
@@ -145,7 +143,7 @@ class Batcher:
             self._lone.discard(job)
             if problem is not None:
                 job.cancel()
-            self._count(problem)
+            self._tally.end(problem)
             self._in_flight -= 1
             if self._waiting:
                 self._pump()
@@ -157,14 +155,14 @@ class Batcher:
             QueueFullError: if too many wait.
         """
         if self._waiting >= self._max_queue:
-            self._refused += 1
+            self._tally.refused += 1
             raise QueueFullError(f"{self._waiting} callers wait for a batch already")
         line = self._lines.get(caller.form)
         if line is None:
             line = self._lines[caller.form] = Line()
         line.join(caller)
         self._waiting += 1
-        self._submitted += 1
+        self._tally.submitted += 1
         if not self._kicked:  # at the end of this turn: others may come in it
             self._kicked = True
             self._loop.call_soon(self._context, self._pump)
@@ -174,7 +172,7 @@ class Batcher:
         if caller.done:
             return
         caller.done = True
-        self._cancelled += 1
+        self._tally.cancelled += 1
         line = self._lines.get(caller.form)
         if line is not None and line.leave(caller):
             self._waiting -= 1
@@ -188,19 +186,8 @@ class Batcher:
         if caller.done:
             return
         caller.done, caller.error, caller.job = True, error, None
-        self._count(error)
+        self._tally.end(error)
         self._loop.wake(caller.parked)
-
-    def _count(self, problem: BaseException | None) -> None:
-        """Count how a call ended."""
-        if problem is None:
-            self._completed += 1
-        elif isinstance(problem, DeadlineError):
-            self._expired += 1
-        elif isinstance(problem, MaccelError):
-            self._failed += 1
-        else:
-            self._cancelled += 1
 
     def hurry(self) -> None:
         """Let nobody wait for company any more."""
@@ -226,22 +213,7 @@ class Batcher:
 
     def stats(self) -> BatchedStats:
         """Return a snapshot of the counters."""
-        left = self._submitted - self._waiting
-        return BatchedStats(
-            submitted=self._submitted,
-            completed=self._completed,
-            failed=self._failed,
-            cancelled=self._cancelled,
-            expired=self._expired,
-            refused=self._refused,
-            retried=self._retried,
-            waiting=self._waiting,
-            in_flight=self._in_flight,
-            batches=sum(self._sizes),
-            sizes=tuple(self._sizes),
-            wait_mean_ns=self._wait_sum_ns / left if left > 0 else 0.0,
-            wait_max_ns=self._wait_max_ns,
-        )
+        return self._tally.stats(self._waiting, self._in_flight)
 
     # ---- boarding
 
@@ -284,9 +256,7 @@ class Batcher:
         self._waiting -= len(boarded)
         going: list[Caller] = []
         for caller in boarded:
-            waited = now - caller.joined_ns
-            self._wait_sum_ns += waited
-            self._wait_max_ns = max(self._wait_max_ns, waited)
+            self._tally.board(now - caller.joined_ns)
             if caller.expired(now):
                 self._finish(caller, DeadlineError("the deadline passed before the batch left"))
             else:
@@ -297,7 +267,7 @@ class Batcher:
     def _launch(self, batch: Batch) -> None:
         self._in_flight += 1
         self._batches.add(batch)
-        self._sizes[min(batch.items, self._max_batch) - 1] += 1
+        self._tally.leave_together(batch.items)
         if batch.nbytes > GATHER_BYTES:
             self._spawn(self._launch_large, batch)
             return
@@ -388,7 +358,7 @@ class Batcher:
 
     async def _alone(self, caller: Caller) -> None:
         """Run a caller of a failed batch once more, by itself."""
-        self._retried += 1
+        self._tally.retried += 1
         try:
             deadline = (caller.deadline_ns - time.monotonic_ns()) / 1e9
             job = await self._model.submit(

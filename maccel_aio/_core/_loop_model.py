@@ -118,22 +118,6 @@ class LoopModel(BaseModel):
 
     # ---- carrying out
 
-    def prepare(
-        self,
-        arrays: list[Array],
-        out: Sequence[Array] | None,
-        cache_size: int,
-        params: object,
-        deadline: float | None,
-        priority: int,
-    ) -> Prepared:
-        """Check a call and find its plan: see ``Model.infer`` for what may be wrong with it.
-
-        Raises:
-            MaccelError: as ``Model.infer`` does.
-        """
-        return self._prepare(arrays, out, cache_size, params, deadline, priority)
-
     async def arrays(self, x: object) -> list[Array]:
         """Return the inputs as arrays that the device can read; large ones convert in a thread."""
         arrays = as_arrays(x)
@@ -148,7 +132,7 @@ class LoopModel(BaseModel):
             x: as for ``Model.infer``.
             jobs: holds the job for as long as the device may use its memory.
         """
-        prepared = self._prepare(await self.arrays(x), None, 0, None, None, 0)
+        prepared = self.prepare(await self.arrays(x), None, 0, None, None, 0)
         return await self.run(prepared, jobs)
 
     async def follow(
@@ -171,14 +155,14 @@ class LoopModel(BaseModel):
         """
         port = self.port_here()
         if _chain.can_follow(jobs, port):
-            prepared = self._prepare(convert(as_arrays(_chain.expand(x))), out, *options)
+            prepared = self.prepare(convert(as_arrays(_chain.expand(x))), out, *options)
             if _chain.reads_in_place(prepared):
                 return prepared._replace(after=jobs)
         for job in jobs:
             if not isinstance(job, Job):
                 raise _chain.refuse()
             await job
-        return self._prepare(await self.arrays(_chain.expand(x)), out, *options)
+        return self.prepare(await self.arrays(_chain.expand(x)), out, *options)
 
     async def run(self, prepared: Prepared, jobs: set[BaseJob] | None = None) -> BaseJob:
         """Carry out a call and return the job, done; its result may be an error."""

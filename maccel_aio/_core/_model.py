@@ -233,7 +233,7 @@ class Model(LoopModel):
         jobs = jobs_in(x)
         if jobs:
             return await self.follow(x, jobs, out, options)
-        return self._prepare(await self.arrays(x), out, *options)
+        return self.prepare(await self.arrays(x), out, *options)
 
     async def submit(
         self,
@@ -275,7 +275,7 @@ class Model(LoopModel):
         if jobs and not can_follow(jobs, port):
             raise refuse()
         arrays = convert(as_arrays(expand(x) if jobs else x))
-        prepared = self._prepare(arrays, out, cache_size, params, deadline, priority)
+        prepared = self.prepare(arrays, out, cache_size, params, deadline, priority)
         if jobs:
             if not reads_in_place(prepared):
                 raise refuse()

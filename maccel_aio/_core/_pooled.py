@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import time
@@ -16,7 +17,14 @@ from maccel_aio._typing import override
 from maccel_aio.errors import BufferInUseError, DeviceLostError, MaccelError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import (
+        AsyncIterable,
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
     from types import TracebackType
 
     from maccel_aio._core._async_job import Job, LoopPort
@@ -126,6 +134,19 @@ class PooledModel:
         finally:
             replica.end(problem)
 
+    @contextlib.contextmanager
+    def _offered(self) -> Iterator[Replica]:
+        """Choose a replica for a submission; one that is lost by then never took the request."""
+        replica = self._pick()
+        replica.begin()
+        try:
+            yield replica
+        except DeviceLostError as lost:
+            replica.end(lost)
+        except BaseException as problem:
+            replica.end(problem)
+            raise
+
     # ---- requests
 
     async def infer(
@@ -178,17 +199,8 @@ class PooledModel:
             MaccelError: as ``Model.submit`` does.
         """
         while True:
-            replica = self._pick()
-            replica.begin()
-            try:
-                job = await replica.model.submit(x, **options)
-            except BaseException as problem:
-                replica.end(problem)
-                if isinstance(problem, DeviceLostError):  # it never took the request
-                    continue
-                raise
-            job.add_done_callback(functools.partial(_ended, replica))
-            return job
+            with self._offered() as replica:
+                return _counted(replica, await replica.model.submit(x, **options))
 
     def try_submit(self, x: object, **options: Any) -> Job:  # noqa: ANN401 - as Model.try_submit
         """Submit at once or not at all: see ``submit``.
@@ -203,17 +215,8 @@ class PooledModel:
             MaccelError: as ``Model.try_submit`` does.
         """
         while True:
-            replica = self._pick()
-            replica.begin()
-            try:
-                job = replica.model.try_submit(x, **options)
-            except BaseException as problem:
-                replica.end(problem)
-                if isinstance(problem, DeviceLostError):
-                    continue
-                raise
-            job.add_done_callback(functools.partial(_ended, replica))
-            return job
+            with self._offered() as replica:
+                return _counted(replica, replica.model.try_submit(x, **options))
 
     def stream(
         self,
@@ -303,6 +306,12 @@ def add_reports(reports: Sequence[CloseReport]) -> CloseReport:
         sum(report.abandoned for report in reports),
         any(report.timed_out for report in reports),
     )
+
+
+def _counted(replica: Replica, job: Job) -> Job:
+    """Let the replica learn of the end of a job."""
+    job.add_done_callback(functools.partial(_ended, replica))
+    return job
 
 
 def _ended(replica: Replica, job: Job) -> None:
