@@ -13,6 +13,7 @@ from maccel_aio._core._async_job import Job as Job
 from maccel_aio._core._batched import BatchedModel as BatchedModel
 from maccel_aio._core._binding import DeviceInfo as DeviceInfo
 from maccel_aio._core._binding import isa as isa
+from maccel_aio._core._buffer import Buffer as Buffer
 from maccel_aio._core._config import ModelConfig as ModelConfig
 from maccel_aio._core._devices import Pool as Pool
 from maccel_aio._core._devices import open_pool as open_pool
@@ -74,6 +75,7 @@ __all__ = [
     "Accelerator",
     "BatchedModel",
     "BatchedStats",
+    "Buffer",
     "BufferInUseError",
     "CancelOutcome",
     "CancelledRequestError",

@@ -19,6 +19,7 @@ from maccel_aio._core._base_model import BaseModel, convert, finish_outputs
 from maccel_aio._core._blocking import Job
 from maccel_aio._core._blocking_stream import BackgroundJob
 from maccel_aio._core._blocking_stream import stream as _stream
+from maccel_aio._core._buffer import Buffer as Buffer
 from maccel_aio._core._config import ModelConfig as ModelConfig
 from maccel_aio._core._segments import first_values, keep, stage_call
 from maccel_aio._core._types import CancelOutcome as CancelOutcome
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "Accelerator", "BackgroundJob", "BufferInUseError", "CancelOutcome",
+    "Accelerator", "BackgroundJob", "Buffer", "BufferInUseError", "CancelOutcome",
     "CancelledRequestError", "CloseReport", "ClosedError", "Cluster", "CompileError", "Core",
     "CoreId", "CoreMode", "DeadlineError", "DeviceLostError", "DeviceNotFoundError",
     "DeviceStats", "ForkedError", "InferenceError", "InvalidError", "Job", "JobState",
@@ -192,7 +193,7 @@ class Model(BaseModel):
         self,
         x: object,
         *,
-        out: Sequence[Array] | None = None,
+        out: Sequence[Array | Buffer] | None = None,
         cache_size: int = 0,
         params: object = None,
         timeout: float | None = None,
@@ -227,7 +228,7 @@ class Model(BaseModel):
         self,
         x: object,
         *,
-        out: Sequence[Array] | None = None,
+        out: Sequence[Array | Buffer] | None = None,
         deadline: float | None = None,
         priority: int = 0,
         timeout: float | None = None,

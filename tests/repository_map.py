@@ -27,6 +27,7 @@ COVERED_BY = {
     "maccel_aio/_core/_backends/_trio.py": LOOPS,
     "maccel_aio/_core/_blocking_stream.py": SYNC,
     "maccel_aio/_core/_cpu.py": MODEL,
+    "maccel_aio/_core/_entries.py": JOBS,
     "maccel_aio/_core/_graveyard.py": "tests/core/test_guard.py",
     "maccel_aio/_core/_job.py": JOBS,
     "maccel_aio/_core/_manifest.py": "tests/core/test_file.py",

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 import anyio.to_thread
+import numpy as np
 
 from maccel_aio._core import _binding, _device
+from maccel_aio._core._buffer import Buffer
 from maccel_aio._core._model import Model
 from maccel_aio._core._resident import Resident
 from maccel_aio._core._threads import Opening, shielded
@@ -21,8 +23,10 @@ from maccel_aio.errors import ClosedError, InvalidError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
+
+    from numpy.typing import DTypeLike
 
     from maccel_aio._core._config import ModelConfig
     from maccel_aio._core._devices import Pool
@@ -90,6 +94,23 @@ class BaseAccelerator:
             ClosedError: if the accelerator is not open.
         """
         return self._here().stats()
+
+    def allocate(
+        self, shape: int | Sequence[int], dtype: DTypeLike = np.float32, *, shared: bool = False
+    ) -> Buffer:
+        """Take memory of the device as an array. Any thread; nothing is copied, nothing waits.
+
+        Args:
+            shape: of the array.
+            dtype: of its elements.
+            shared: let another process map it, by ``Buffer.fileno``.
+
+        Raises:
+            InvalidError: if shape or dtype cannot be.
+            OutOfMemoryError: if there is not so much memory.
+            ClosedError: if the accelerator is not open.
+        """
+        return Buffer(self._here(), shape, dtype, shared=shared)
 
     def _here(self) -> _device.NativeDevice:
         if self._device is None or self._shut:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maccel_aio._core import _binding
+from maccel_aio._core import _binding, _entries
 from maccel_aio._core._histogram import bucket_of
 from maccel_aio._core._job import BaseJob
 from maccel_aio._core._port import Call, Port
@@ -45,7 +45,7 @@ class Form:
     def __init__(self, model: _binding.Handle, plan: Plan, flags: int) -> None:
         self.plan = plan
         self.flags = flags
-        self.native = _binding.Form(model, plan.records, plan.match.items, flags)
+        self.native = _entries.Form(model, plan.records, plan.match.items, flags)
         self.inline = bool(flags & _binding.HERE)
         #: Of the array to allocate.
         self.shape, self.dtype = plan.results[0].shape, plan.results[0].dtype
@@ -171,11 +171,11 @@ class LoopPort(Port):
             self._release()
             raise
         self.submitted += 1
-        if count < _binding.CARRIED:
+        if count < _entries.CARRIED:
             return self._adopt(slot, form, array, [output], count)
         self.in_flight -= 1
         self.completed += 1
-        lag = count - _binding.CARRIED
+        lag = count - _entries.CARRIED
         self.lag_sum_ns += lag
         self.lag_counts[bucket_of(lag)] += 1
         if lag > self.lag_max_ns:

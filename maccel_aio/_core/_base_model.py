@@ -12,6 +12,7 @@ import numpy as np
 
 from maccel_aio._core import _binding, _shapes
 from maccel_aio._core._arrays import LARGE_BYTES, Plan, cast, from_onnx, needs_cast
+from maccel_aio._core._buffer import Buffer
 from maccel_aio._core._config import ModelConfig
 from maccel_aio._core._histogram import Histogram
 from maccel_aio._core._observe import HookWatcher, attach
@@ -213,7 +214,7 @@ class BaseModel:
     def prepare(
         self,
         arrays: list[Array],
-        out: Sequence[Array] | None,
+        out: Sequence[Array | Buffer] | None,
         cache_size: int,
         params: object,
         deadline: float | None,
@@ -299,10 +300,11 @@ def converts_large(arrays: Iterable[Array]) -> bool:
 def _checked_out(out: object) -> list[Array]:
     if not isinstance(out, list | tuple):
         raise InvalidError(f"out must be a list of arrays, not one {type(out).__name__}")
-    for array in out:
+    arrays = [array.target() if isinstance(array, Buffer) else array for array in out]
+    for array in arrays:
         if not isinstance(array, np.ndarray):
             raise InvalidError(f"out must be a list of arrays, but holds a {type(array).__name__}")
-    return list(out)
+    return arrays
 
 
 def _checked_priority(priority: object) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maccel_aio._maccel_cffi import ffi, lib
+from maccel_aio._maccel_cffi import ffi as ffi
+from maccel_aio._maccel_cffi import lib as lib
 from maccel_aio.errors import MaccelError, error_from_status
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def error(status: int) -> MaccelError:
     return error_from_status(status, _text(lib.maccel_last_error()) or status_text(status))
 
 
-def _check(status: int) -> None:
+def check(status: int) -> None:
+    """Raise the error of a call in this thread, if its status is one."""
     if status < 0:
         raise error(status)
 
@@ -167,7 +169,7 @@ PEAK_INT8, PEAK_F32, PEAK_READ_L2, PEAK_READ_L3, PEAK_READ_DRAM = range(5)
 def measure_peak(peak: int) -> float:
     """Return operations, or bytes, that one core does a second at most. Blocks for a moment."""
     out = ffi.new("double *")
-    _check(lib.maccel_measure_peak(peak, out))
+    check(lib.maccel_measure_peak(peak, out))
     return float(out[0])
 
 
@@ -189,9 +191,9 @@ def parse_file(data: Buffer) -> list[Section]:
     # Released here: a buffer that a traceback kept would hold the mapping, and the collector of
     # CPython before 3.11.8 crashes on a view with buffers in a reference cycle.
     with ffi.from_buffer(data) as base:
-        _check(lib.maccel_file_parse(base, len(base), ffi.NULL, 0, count))
+        check(lib.maccel_file_parse(base, len(base), ffi.NULL, 0, count))
         table = ffi.new("maccel_section[]", max(count[0], 1))
-        _check(lib.maccel_file_parse(base, len(base), table, count[0], count))
+        check(lib.maccel_file_parse(base, len(base), table, count[0], count))
     return [
         Section(entry.type, entry.offset, entry.size, bytes(entry.sha256))
         for entry in table[0 : count[0]]
@@ -204,7 +206,7 @@ def parse_file(data: Buffer) -> list[Section]:
 def open_device(name: str) -> Handle:
     """Open a device by its native name. Blocks for as long as starting it takes."""
     out = ffi.new("maccel_device **")
-    _check(lib.maccel_device_open(name.encode(), out))
+    check(lib.maccel_device_open(name.encode(), out))
     return out[0]
 
 
@@ -213,7 +215,7 @@ def close_device(device: Handle, timeout_ns: int) -> bool:
     status = lib.maccel_device_close(device, timeout_ns)
     if status == TIMEOUT:
         return False
-    _check(status)
+    check(status)
     return True
 
 
@@ -225,7 +227,7 @@ def free_device(device: Handle) -> None:
 def device_info(device: Handle) -> DeviceInfo:
     """Return what a device says of itself."""
     out = ffi.new("maccel_device_info *")
-    _check(lib.maccel_device_get_info(device, out))
+    check(lib.maccel_device_get_info(device, out))
     return DeviceInfo(
         _text(out.name), _text(out.kind), out.index, out.clusters, out.local_cores,
         out.global_cores, out.workers, out.pid,
@@ -235,7 +237,7 @@ def device_info(device: Handle) -> DeviceInfo:
 def device_stats(device: Handle) -> tuple[int, ...]:
     """Return the counters of a device in the order of the native structure."""
     out = ffi.new("maccel_device_stats *")
-    _check(lib.maccel_device_get_stats(device, out))
+    check(lib.maccel_device_get_stats(device, out))
     names = (
         "submitted", "completed", "canceled", "expired", "failed", "abandoned", "queued",
         "running", "busy_ns", "open_ns", "overflow", "stale", "buffer_bytes",
@@ -261,7 +263,7 @@ def load_model(
     chosen.core_mask, chosen.core_mode, chosen.num_cores, chosen.slots = options
     out = ffi.new("maccel_model **")
     with ffi.from_buffer(program) as code, ffi.from_buffer(consts) as data:
-        _check(lib.maccel_model_load(device, code, len(code), data, len(data), chosen, out))
+        check(lib.maccel_model_load(device, code, len(code), data, len(data), chosen, out))
     return out[0]
 
 
@@ -270,14 +272,14 @@ def unload_model(model: Handle) -> bool:
     status = lib.maccel_model_unload(model)
     if status == BUSY:
         return False
-    _check(status)
+    check(status)
     return True
 
 
 def model_info(model: Handle) -> ProgramInfo:
     """Return the size of a loaded program."""
     out = ffi.new("maccel_model_info *")
-    _check(lib.maccel_model_get_info(model, out))
+    check(lib.maccel_model_get_info(model, out))
     return ProgramInfo(
         out.num_inputs, out.num_outputs, out.num_insns, out.num_layers, out.arena_bytes,
         out.packed_bytes, out.macs,
@@ -287,14 +289,14 @@ def model_info(model: Handle) -> ProgramInfo:
 def model_tensor(model: Handle, is_output: bool, index: int) -> DeviceTensor:
     """Return one input or output of a loaded program."""
     out = ffi.new("maccel_tensor_info *")
-    _check(lib.maccel_model_get_tensor(model, int(is_output), index, out))
+    check(lib.maccel_model_get_tensor(model, int(is_output), index, out))
     dims = tuple(out.dims[i] for i in range(out.rank))
     return DeviceTensor(DTYPE_NAMES.get(out.dtype, "?"), dims, out.scale, out.zero_point)
 
 
 def set_profile(model: Handle, on: bool) -> None:
     """Switch per-layer times on (from zero) or off."""
-    _check(lib.maccel_model_set_profile(model, int(on)))
+    check(lib.maccel_model_set_profile(model, int(on)))
 
 
 def get_profile(model: Handle) -> list[ProfileRow]:
@@ -302,7 +304,7 @@ def get_profile(model: Handle) -> list[ProfileRow]:
     cap = max(model_info(model).num_layers, model_info(model).num_insns, 1)
     out = ffi.new("maccel_layer_time[]", cap)
     count = ffi.new("uint32_t *")
-    _check(lib.maccel_model_get_profile(model, out, cap, count))
+    check(lib.maccel_model_get_profile(model, out, cap, count))
     rows = out[0 : min(count[0], cap)]
     return [
         ProfileRow(
@@ -381,53 +383,6 @@ class Request:
         return lib.maccel_ring_submit(ring, sqe, 1, self._accepted)
 
 
-#: carry() returns so much, plus nanoseconds, when the request's own completion came alone.
-CARRIED = 0x40000000
-#: Address of a contiguous array, for ``carry``: much faster than a method call around it.
-place = ffi.from_buffer
-
-
-class Form:
-    """A submission entry for requests of one input and one output, used again and again.
-
-    Args:
-        model: native model.
-        records: the two io records.
-        batch: items.
-        flags: of the requests.
-    """
-
-    __slots__ = ("_io", "_sqe", "handle")
-
-    def __init__(self, model: Handle, records: bytes, batch: int, flags: int) -> None:
-        self.handle = model
-        self._io = ffi.new("maccel_io[]", 2)
-        ffi.buffer(self._io)[0 : len(records)] = records
-        self._sqe = ffi.new("maccel_sqe *")
-        self._sqe.model, self._sqe.io = model, self._io
-        self._sqe.num_io, self._sqe.batch, self._sqe.flags = 2, batch, flags
-
-    def carry(
-        self, ring: Handle, user_data: int, array: Array, output: Array, reaper: Reaper
-    ) -> int:
-        """Hand a request over and look out for a moment whether it completes.
-
-        Args:
-            ring: native ring.
-            user_data: of the request.
-            array: the input, contiguous; the caller keeps it until the completion.
-            output: the output, likewise.
-            reaper: takes the completions.
-
-        Returns:
-            How many completions were taken; or CARRIED plus the nanoseconds since it was done, if
-            its own came alone and is OK; or the status of a refusal.
-        """
-        return lib.maccel_ring_carry(
-            ring, self._sqe, user_data, place(array), place(output), reaper.cqes, reaper.room
-        )
-
-
 class Reaper:
     """Room for the completions of one wake-up. One thread at a time."""
 
@@ -461,7 +416,7 @@ class Reaper:
 def open_ring(device: Handle, ring_credits: int) -> Handle:
     """Open a pair of queues."""
     out = ffi.new("maccel_ring **")
-    _check(lib.maccel_ring_open(device, ring_credits, out))
+    check(lib.maccel_ring_open(device, ring_credits, out))
     return out[0]
 
 

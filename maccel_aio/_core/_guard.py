@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()
 _in_use: dict[int, Array] = {}
+#: All memory of the leases that are in flight, by lease.
+_held: dict[int, Array] = {}
 
 
 def claim(arrays: Sequence[Array]) -> tuple[int, ...]:
@@ -55,9 +57,12 @@ def claim(arrays: Sequence[Array]) -> tuple[int, ...]:
 def _check(array: Array) -> None:
     if not array.flags.writeable:
         raise InvalidError("an array for outputs is read-only")
-    for other in _in_use.values():
-        if np.may_share_memory(array, other) and _shares(array, other):
-            raise BufferInUseError("the device may still write this array: its request runs")
+    if _overlaps(array, list(_in_use.values())) or _overlaps(array, list(_held.values())):
+        raise BufferInUseError("the device may still write this array: its request runs")
+
+
+def _overlaps(array: Array, others: Sequence[Array]) -> bool:
+    return any(np.may_share_memory(array, other) and _shares(array, other) for other in others)
 
 
 def _shares(one: Array, other: Array) -> bool:
@@ -75,9 +80,35 @@ def release(claimed: tuple[int, ...]) -> None:
             _in_use.pop(key, None)
 
 
+def is_claimed(array: Array) -> bool:
+    """Return whether the device may still write part of an array. Any thread."""
+    with _lock:
+        return _overlaps(array, list(_in_use.values())) or _overlaps(array, list(_held.values()))
+
+
+def hold(key: int, memory: Array) -> None:
+    """Register the memory of a lease, which belongs to nobody else. Any thread, very fast.
+
+    Args:
+        key: unique while it is held.
+        memory: all of it, as bytes.
+
+    Raises:
+        BufferInUseError: if the device may still write part of it for another request.
+    """
+    if _in_use and _overlaps(memory, list(_in_use.values())):
+        raise BufferInUseError("the device may still write an array of this lease")
+    _held[key] = memory
+
+
+def drop(key: int) -> None:
+    """Give the memory of a lease back. Any thread."""
+    _held.pop(key, None)
+
+
 def claims() -> int:
-    """Return how many arrays are claimed now."""
-    return len(_in_use)
+    """Return how many arrays and leases are claimed now."""
+    return len(_in_use) + len(_held)
 
 
 def _forget_in_child() -> None:
@@ -85,6 +116,7 @@ def _forget_in_child() -> None:
     global _lock
     _lock = threading.Lock()
     _in_use.clear()
+    _held.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maccel_aio._core._base_model import Prepared
+    from maccel_aio._core._buffer import Buffer
     from maccel_aio._core._config import ModelConfig
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._observe import Hooks
@@ -139,7 +140,7 @@ class LoopModel(BaseModel):
         self,
         x: object,
         jobs: tuple[BaseJob, ...],
-        out: Sequence[Array] | None,
+        out: Sequence[Array | Buffer] | None,
         options: tuple[int, object, float | None, int],
     ) -> Prepared:
         """Prepare a call whose inputs are outputs of jobs; wait for these if it must be.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._accelerator import Accelerator
     from maccel_aio._core._async_job import Job
     from maccel_aio._core._base_model import Prepared
+    from maccel_aio._core._buffer import Buffer
     from maccel_aio._core._config import ModelConfig
     from maccel_aio._core._observe import Hooks
     from maccel_aio._core._stream import OnError, Order, Overflow
@@ -177,7 +178,7 @@ class Model(LoopModel):
         self,
         x: object,
         *,
-        out: Sequence[Array] | None = None,
+        out: Sequence[Array | Buffer] | None = None,
         cache_size: int = 0,
         params: object = None,
         deadline: float | None = None,
@@ -227,7 +228,7 @@ class Model(LoopModel):
     async def _ready(
         self,
         x: object,
-        out: Sequence[Array] | None,
+        out: Sequence[Array | Buffer] | None,
         options: tuple[int, object, float | None, int],
     ) -> Prepared:
         jobs = jobs_in(x)
@@ -239,7 +240,7 @@ class Model(LoopModel):
         self,
         x: object,
         *,
-        out: Sequence[Array] | None = None,
+        out: Sequence[Array | Buffer] | None = None,
         cache_size: int = 0,
         params: object = None,
         deadline: float | None = None,
@@ -258,7 +259,7 @@ class Model(LoopModel):
         self,
         x: object,
         *,
-        out: Sequence[Array] | None = None,
+        out: Sequence[Array | Buffer] | None = None,
         cache_size: int = 0,
         params: object = None,
         deadline: float | None = None,

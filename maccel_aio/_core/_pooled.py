@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from maccel_aio._core._async_job import Job, LoopPort
+    from maccel_aio._core._buffer import Buffer
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._model import Model
     from maccel_aio._core._stream import OnError, Order, Overflow
@@ -153,7 +154,7 @@ class PooledModel:
         self,
         x: object,
         *,
-        out: Sequence[Array] | None = None,
+        out: Sequence[Array | Buffer] | None = None,
         cache_size: int = 0,
         params: object = None,
         deadline: float | None = None,

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from maccel_aio._core import _binding, _graveyard
+from maccel_aio._core import _binding, _entries, _graveyard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,7 +147,7 @@ class Ring:
             self._free.append(slot)
             raise _binding.error(status)
 
-    def carry(self, slot: Slot, form: _binding.Form, array: Array, output: Array) -> int:
+    def carry(self, slot: Slot, form: _entries.Form, array: Array, output: Array) -> int:
         """Hand over a request of one input and one output; look out whether it completes at once.
 
         The caller keeps the arrays meanwhile. Unless it was carried the request needs a job then,
@@ -171,7 +171,7 @@ class Ring:
         except BaseException:  # the slot must not be lost
             self._free.append(slot)
             raise
-        if count >= _binding.CARRIED:
+        if count >= _entries.CARRIED:
             self._free.append(slot)
         elif count < 0:
             self._free.append(slot)
