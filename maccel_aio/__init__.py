@@ -31,6 +31,8 @@ from maccel_aio._core._peaks import measure_peaks as measure_peaks
 from maccel_aio._core._pooled import PooledModel as PooledModel
 from maccel_aio._core._replica import PoolStats as PoolStats
 from maccel_aio._core._replica import ReplicaStats as ReplicaStats
+from maccel_aio._core._state import CacheInfo as CacheInfo
+from maccel_aio._core._steps import BatchParam as BatchParam
 from maccel_aio._core._stream import Stream as Stream
 from maccel_aio._core._trace import Trace as Trace
 from maccel_aio._core._trace import trace as trace
@@ -50,6 +52,7 @@ from maccel_aio._core._types import StreamStats as StreamStats
 from maccel_aio._core._types import TensorSpec as TensorSpec
 from maccel_aio._core._types import Timing as Timing
 from maccel_aio.errors import BufferInUseError as BufferInUseError
+from maccel_aio.errors import CacheOverflowError as CacheOverflowError
 from maccel_aio.errors import CancelledRequestError as CancelledRequestError
 from maccel_aio.errors import ClosedError as ClosedError
 from maccel_aio.errors import CompileError as CompileError
@@ -61,6 +64,7 @@ from maccel_aio.errors import InferenceError as InferenceError
 from maccel_aio.errors import InvalidError as InvalidError
 from maccel_aio.errors import MaccelError as MaccelError
 from maccel_aio.errors import ModelFormatError as ModelFormatError
+from maccel_aio.errors import NoCacheError as NoCacheError
 from maccel_aio.errors import OutOfMemoryError as OutOfMemoryError
 from maccel_aio.errors import QueueFullError as QueueFullError
 from maccel_aio.errors import ShapeError as ShapeError
@@ -73,10 +77,13 @@ if _TYPE_CHECKING:
 
 __all__ = [
     "Accelerator",
+    "BatchParam",
     "BatchedModel",
     "BatchedStats",
     "Buffer",
     "BufferInUseError",
+    "CacheInfo",
+    "CacheOverflowError",
     "CancelOutcome",
     "CancelledRequestError",
     "CloseReport",
@@ -107,6 +114,7 @@ __all__ = [
     "ModelConfig",
     "ModelFormatError",
     "ModelStats",
+    "NoCacheError",
     "OutOfMemoryError",
     "Peaks",
     "Pool",

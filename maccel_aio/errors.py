@@ -5,8 +5,10 @@
     MaccelError(RuntimeError)
     +-- InvalidError(ValueError)       an argument breaks the contract of a call
     |   +-- ShapeError                 arrays that do not fit the model
+    |   +-- CacheOverflowError         more tokens than a cache has room for
     +-- ModelFormatError               a file that is not a sound model
     +-- UnsupportedError               well formed, but this build or device cannot do it
+    |   +-- NoCacheError               the model keeps no state between calls
     +-- CompileError                   a graph that cannot be compiled
     +-- QueueFullError                 no credit, and waiting is not allowed
     +-- CancelledRequestError          the request was removed before it ran
@@ -32,6 +34,7 @@ from maccel_aio._typing import override
 
 __all__ = [
     "BufferInUseError",
+    "CacheOverflowError",
     "CancelledRequestError",
     "ClosedError",
     "CompileError",
@@ -43,6 +46,7 @@ __all__ = [
     "InvalidError",
     "MaccelError",
     "ModelFormatError",
+    "NoCacheError",
     "OutOfMemoryError",
     "QueueFullError",
     "ShapeError",
@@ -101,6 +105,12 @@ class ShapeError(InvalidError):
     vendor_name = "Model_ShapeMismatched"
 
 
+class CacheOverflowError(InvalidError):
+    """Raised when the tokens of a call find no room in the cache; nothing was submitted."""
+
+    vendor_name = "Model_CacheOverflow"
+
+
 class ModelFormatError(MaccelError):
     """Raised when a file is not a sound model: truncated, altered, or made for another runtime."""
 
@@ -113,6 +123,12 @@ class UnsupportedError(MaccelError):
 
     status = -4
     vendor_name = "NotImplemented"
+
+
+class NoCacheError(UnsupportedError):
+    """Raised when a call is about the cache of a model that keeps no state between calls."""
+
+    vendor_name = "Model_NoCache"
 
 
 class CompileError(MaccelError):

@@ -15,13 +15,17 @@ from maccel_aio._core import _binding, _blocking, _guard
 from maccel_aio._core._accelerator import BaseAccelerator
 from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._backends import is_running
-from maccel_aio._core._base_model import BaseModel, convert, finish_outputs
+from maccel_aio._core._base_model import BaseModel, convert
 from maccel_aio._core._blocking import Job
+from maccel_aio._core._blocking_caches import BlockingCaches
+from maccel_aio._core._blocking_parts import run_parts
 from maccel_aio._core._blocking_stream import BackgroundJob
 from maccel_aio._core._blocking_stream import stream as _stream
 from maccel_aio._core._buffer import Buffer as Buffer
 from maccel_aio._core._config import ModelConfig as ModelConfig
-from maccel_aio._core._segments import first_values, keep, stage_call
+from maccel_aio._core._state import CacheInfo as CacheInfo
+from maccel_aio._core._steps import BatchParam as BatchParam
+from maccel_aio._core._turns import ThreadTurn
 from maccel_aio._core._types import CancelOutcome as CancelOutcome
 from maccel_aio._core._types import CloseReport as CloseReport
 from maccel_aio._core._types import Cluster as Cluster
@@ -36,6 +40,7 @@ from maccel_aio._core._types import StreamItem as StreamItem
 from maccel_aio._core._types import TensorSpec as TensorSpec
 from maccel_aio._core._types import Timing as Timing
 from maccel_aio.errors import BufferInUseError as BufferInUseError
+from maccel_aio.errors import CacheOverflowError as CacheOverflowError
 from maccel_aio.errors import CancelledRequestError as CancelledRequestError
 from maccel_aio.errors import ClosedError as ClosedError
 from maccel_aio.errors import CompileError as CompileError
@@ -47,6 +52,7 @@ from maccel_aio.errors import InferenceError as InferenceError
 from maccel_aio.errors import InvalidError as InvalidError
 from maccel_aio.errors import MaccelError as MaccelError
 from maccel_aio.errors import ModelFormatError as ModelFormatError
+from maccel_aio.errors import NoCacheError as NoCacheError
 from maccel_aio.errors import OutOfMemoryError as OutOfMemoryError
 from maccel_aio.errors import QueueFullError as QueueFullError
 from maccel_aio.errors import ShapeError as ShapeError
@@ -68,11 +74,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "Accelerator", "BackgroundJob", "Buffer", "BufferInUseError", "CancelOutcome",
+    "Accelerator", "BackgroundJob", "BatchParam", "Buffer", "BufferInUseError", "CacheInfo",
+    "CacheOverflowError", "CancelOutcome",
     "CancelledRequestError", "CloseReport", "ClosedError", "Cluster", "CompileError", "Core",
     "CoreId", "CoreMode", "DeadlineError", "DeviceLostError", "DeviceNotFoundError",
     "DeviceStats", "ForkedError", "InferenceError", "InvalidError", "Job", "JobState",
     "LayerTime", "MaccelError", "Model", "ModelConfig", "ModelFormatError", "ModelStats",
+    "NoCacheError",
     "OutOfMemoryError", "QueueFullError", "ShapeError", "StreamItem", "TensorSpec", "Timing",
     "UnsupportedError", "WaitTimeoutError", "WrongLoopError", "load",
 ]  # fmt: skip
@@ -80,7 +88,7 @@ __all__ = [
 _FOREVER = 3600.0 * 24
 
 
-class Model(BaseModel):
+class Model(BlockingCaches):
     """A model whose calls block the calling thread, and only that one. Any thread.
 
     Args:
@@ -206,8 +214,8 @@ class Model(BaseModel):
             x: one array, or a list with one array an input. Where an image fits both layouts, HWC
                 wins.
             out: arrays to write the outputs to; default: new ones.
-            cache_size: tokens in the KV cache; only 0 for models without one.
-            params: of a batched language model; only None for others.
+            cache_size: tokens in slot 0 of the cache; only 0 for models without one.
+            params: one ``BatchParam`` a sequence; only None for models without a cache.
             timeout: longest wait, seconds; the request is cancelled when it runs out.
             deadline: seconds from now; a request that no core took until then never runs.
             priority: higher first.
@@ -222,13 +230,17 @@ class Model(BaseModel):
         limit = None if timeout is None else time.monotonic() + timeout
         if prepared.plan is not None:
             return self._run(prepared.call(), limit)
-        return self._run_segments(prepared, limit)
+        steps = prepared.steps
+        turn = None if steps is None else ThreadTurn(steps.state.turns, steps.slots)
+        return self._run_parts(prepared, limit, turn)
 
     def submit(
         self,
         x: object,
         *,
         out: Sequence[Array | Buffer] | None = None,
+        cache_size: int = 0,
+        params: object = None,
         deadline: float | None = None,
         priority: int = 0,
         timeout: float | None = None,
@@ -238,6 +250,8 @@ class Model(BaseModel):
         Args:
             x: as for ``infer``.
             out: as for ``infer``.
+            cache_size: as for ``infer``.
+            params: as for ``infer``.
             deadline: as for ``infer``.
             priority: as for ``infer``.
             timeout: longest wait for a credit, seconds.
@@ -246,11 +260,11 @@ class Model(BaseModel):
             QueueFullError: if no credit came in time.
             MaccelError: as ``infer`` does.
         """
-        prepared = self.prepare(convert(as_arrays(x)), out, 0, None, deadline, priority)
+        prepared = self.prepare(convert(as_arrays(x)), out, cache_size, params, deadline, priority)
         limit = None if timeout is None else time.monotonic() + timeout
         if prepared.plan is not None:
             return self._port_here().begin(prepared.call(), limit)
-        return BackgroundJob(lambda: self._run_segments(prepared, None))
+        return self._in_background(prepared)
 
     def stream(
         self,
@@ -305,7 +319,7 @@ class Model(BaseModel):
         resident = self._here()
         if port is None:
             port = _blocking.ThreadPort(_blocking.ring_here(resident.device), self._credits())
-            port.inner = resident.loaded[0].direct is None
+            port.inner = resident.in_parts
             self._local.port = port
             self._add_port(port)
         return port
@@ -333,20 +347,16 @@ class Model(BaseModel):
                 self._ports = [*self._ports, self._tally]
             return self._tally
 
-    def _run_segments(self, prepared: Prepared, limit: float | None) -> list[Array]:
-        claim = () if prepared.out is None else _guard.claim(prepared.out)
+    def _run_parts(
+        self, prepared: Prepared, limit: float | None, turn: ThreadTurn | None
+    ) -> list[Array]:
         tally = self._tally_here()
         tally.begin()
         status = _binding.CANCELED
+        claim: tuple[int, ...] = ()
         try:
-            values = first_values(prepared)
-            for stage in prepared.loaded.stages:
-                if stage.cpu is not None:
-                    made = stage.cpu.run(values)
-                else:
-                    made = self._run(stage_call(stage, values, prepared), limit)
-                keep(stage, made, values)
-            outputs = finish_outputs(prepared, values)
+            claim = () if prepared.out is None else _guard.claim(prepared.out)
+            outputs = run_parts(self, prepared, self._run, limit, turn)
             status = _binding.OK
         except WaitTimeoutError:
             raise
@@ -354,9 +364,19 @@ class Model(BaseModel):
             status = problem.code
             raise
         finally:
+            if turn is not None:
+                turn.leave()
             tally.end(status)
             _guard.release(claim)
         return outputs
+
+    def _in_background(self, prepared: Prepared) -> BackgroundJob:
+        if prepared.steps is None:
+            return BackgroundJob(lambda: self._run_parts(prepared, None, None))
+        state = prepared.steps.state
+        with state.queueing:  # so that what has its turn first also starts first
+            turn = ThreadTurn(state.turns, prepared.steps.slots)
+            return BackgroundJob(lambda: self._run_parts(prepared, None, turn), turn.leave)
 
     def _warn_in_loop(self) -> None:
         if not Model._warned and is_running():

@@ -14,6 +14,10 @@ SOFT = "tests/native/device/test_soft.c"
 RING = "tests/native/device/test_ring.c"
 
 COVERED_BY = {
+    "maccel_aio/_core/_blocking_caches.py": "tests/core/test_state.py",
+    "maccel_aio/_core/_blocking_parts.py": "tests/core/test_state.py",
+    "maccel_aio/_core/_steps.py": "tests/core/test_state.py",
+    "maccel_aio/_core/_loop_caches.py": "tests/core/test_state.py",
     "maccel_aio/_core/_batch.py": "tests/core/test_batched.py",
     "maccel_aio/_core/_batch_tally.py": "tests/core/test_batched.py",
     "maccel_aio/_core/_batcher.py": "tests/core/test_batched.py",

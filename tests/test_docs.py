@@ -13,7 +13,7 @@ import pytest
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
-from tests import networks
+from tests import kvmodel, networks
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -42,6 +42,7 @@ def folder_of_the_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     onnx.save(networks.classifier(), folder / "network.onnx")
     shutil.copy(networks.compile_to(folder, networks.classifier(), "network"), folder / "model.mxq")
+    kvmodel.build(folder / "language.mxq", slots=2)
     return folder
 
 
@@ -51,6 +52,7 @@ def names_of_the_reader() -> dict[str, Any]:
     return {
         "picture": picture,
         "x": picture,
+        "embeddings": picture[0, :, : kvmodel.HIDDEN],
         "frames": [picture] * 5,
         "show": lambda *_: None,
     }

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,18 @@ from maccel_aio._core._config import ModelConfig
 from maccel_aio._core._histogram import Histogram
 from maccel_aio._core._observe import HookWatcher, attach
 from maccel_aio._core._port import Call, Port
+from maccel_aio._core._steps import Step, Steps, split, visible
 from maccel_aio._core._summary import summary
 from maccel_aio._core._types import ModelStats
 from maccel_aio._typing import override
-from maccel_aio.errors import ClosedError, DeadlineError, InvalidError, ShapeError, UnsupportedError
+from maccel_aio.errors import (
+    ClosedError,
+    DeadlineError,
+    InvalidError,
+    NoCacheError,
+    ShapeError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     import os
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._manifest import Manifest
     from maccel_aio._core._observe import Hooks
     from maccel_aio._core._resident import Bundle, Loaded, Resident
+    from maccel_aio._core._state import CacheInfo, State
     from maccel_aio._core._types import LayerTime, TensorSpec
     from maccel_aio._typing import Array
 
@@ -52,6 +61,8 @@ class Prepared(NamedTuple):
     priority: int
     #: Jobs that write the arrays.
     after: tuple[BaseJob, ...] = ()
+    #: For a model that keeps state, else None.
+    steps: Steps | None = None
 
     def call(self) -> Call:
         """Return the native request of a model that is one NPU program."""
@@ -150,13 +161,23 @@ class BaseModel:
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """The inputs of the first variant, in order."""
-        return self._here().loaded[0].variant.inputs
+        """The inputs of the first variant, in order; those that carry state are not among them."""
+        return self._seen(self._here().loaded[0].variant.inputs)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """The outputs of the first variant, in order."""
-        return self._here().loaded[0].variant.outputs
+        """The outputs of the first variant, in order; without those that carry state."""
+        return self._seen(self._here().loaded[0].variant.outputs)
+
+    def _seen(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        state = self._here().state
+        return specs if state is None else tuple(visible(specs, state))
+
+    @property
+    def cache_infos(self) -> list[CacheInfo]:
+        """The caches that the model keeps from one call to the next; none for most models."""
+        state = self._here().state
+        return [] if state is None else state.infos
 
     def summary(self) -> str:
         """Return a description of the model for people."""
@@ -183,6 +204,12 @@ class BaseModel:
             state = "closed" if self._shut else "not launched"
             raise ClosedError(f"the model is {state}", path=str(self._path))
         return self._resident
+
+    def _state(self) -> State:
+        state = self._here().state
+        if state is None:
+            raise NoCacheError("the model keeps nothing from one call to the next")
+        return state
 
     def _credits(self) -> int:
         if self._max_inflight is not None:
@@ -226,25 +253,43 @@ class BaseModel:
             ShapeError: if the arrays fit no variant.
             InvalidError: if an argument is not of its type.
             DeadlineError: if the deadline is not in the future.
-            UnsupportedError: if it asks for a KV cache.
+            NoCacheError: if it asks for a cache that the model does not have.
+            CacheOverflowError: if its tokens find no room in the cache.
         """
-        if cache_size or params:
-            raise UnsupportedError("the model has no KV cache: leave cache_size and params out")
         deadline_ns = 0 if deadline is None else _absolute(deadline)
         given = None if out is None else _checked_out(out)
         priority = _checked_priority(priority)
-        for loaded in self._here().loaded:
-            if loaded.direct is not None:
-                plan = loaded.direct.plan(arrays, given)
-                if plan is not None:
-                    return Prepared(loaded, arrays, given, plan, plan.match, deadline_ns, priority)
-            else:
-                found = _shapes.match(loaded.variant.inputs, [array.shape for array in arrays])
-                if found is not None:
-                    made = Prepared(loaded, arrays, given, None, found, deadline_ns, priority)
-                    check_staged(made)
-                    return made
+        resident = self._here()
+        if resident.state is not None:
+            variants = tuple(loaded.variant for loaded in resident.loaded)
+            steps = split(
+                resident.state, variants, arrays, given, cache_size, _checked_params(params)
+            )
+            return Prepared(
+                resident.loaded[0], arrays, given, None, _NO_TRANSFER.match, deadline_ns, priority,
+                steps=steps,
+            )  # fmt: skip
+        if cache_size or params:
+            raise NoCacheError("the model has no KV cache: leave cache_size and params out")
+        for loaded in resident.loaded:
+            made = fit(loaded, arrays, given, deadline_ns, priority)
+            if made is not None:
+                return made
         raise ShapeError(self._mismatch(arrays))
+
+    def prepare_step(self, call: Prepared, step: Step) -> Prepared:
+        """Return one step of a call of a model with state as a call of its own.
+
+        Raises:
+            ShapeError: if it does not fit its variant.
+        """
+        loaded = self._here().loaded[step.variant]
+        arrays = [step.inputs[spec.name] for spec in loaded.variant.inputs]
+        out = [step.outputs[spec.name] for spec in loaded.variant.outputs]
+        made = fit(loaded, arrays, out, call.deadline_ns, call.priority)
+        if made is None:
+            raise ShapeError(self._mismatch(arrays))
+        return made
 
     def _mismatch(self, arrays: Sequence[Array]) -> str:
         got = ", ".join(f"{array.dtype} {array.shape}" for array in arrays) or "nothing"
@@ -263,6 +308,31 @@ class BaseModel:
         ports = list(self._ports)
         outer = sum(port.in_flight for port in ports if not port.inner)
         return max(outer, sum(port.in_flight for port in ports if port.inner))
+
+
+def fit(
+    loaded: Loaded,
+    arrays: list[Array],
+    out: list[Array] | None,
+    deadline_ns: int,
+    priority: int,
+) -> Prepared | None:
+    """Return the call of a variant; None when the arrays do not fit it.
+
+    Raises:
+        ShapeError: if ``out`` does not fit.
+    """
+    if loaded.direct is not None:
+        plan = loaded.direct.plan(arrays, out)
+        if plan is None:
+            return None
+        return Prepared(loaded, arrays, out, plan, plan.match, deadline_ns, priority)
+    found = _shapes.match(loaded.variant.inputs, [array.shape for array in arrays])
+    if found is None:
+        return None
+    made = Prepared(loaded, arrays, out, None, found, deadline_ns, priority)
+    check_staged(made)
+    return made
 
 
 def _add_up(every: Sequence[Port], past: ModelStats) -> ModelStats:
@@ -305,6 +375,16 @@ def _checked_out(out: object) -> list[Array]:
         if not isinstance(array, np.ndarray):
             raise InvalidError(f"out must be a list of arrays, but holds a {type(array).__name__}")
     return arrays
+
+
+def _checked_params(params: object) -> list[Any]:
+    names = ("sequence_length", "cache_size", "cache_id")
+    items = list(params) if isinstance(params, list | tuple) else params
+    if items is None:
+        return []
+    if not isinstance(items, list) or not all(hasattr(i, n) for i in items for n in names):
+        raise InvalidError(f"params is a list of BatchParam, not {params!r}")
+    return items
 
 
 def _checked_priority(priority: object) -> int:

@@ -54,13 +54,15 @@ class BatchedModel:
 
         Raises:
             InvalidError: if it was entered before.
-            UnsupportedError: if an input of the model has no batch dimension.
+            UnsupportedError: if an input of the model has no batch dimension, or it keeps state.
             ClosedError: if the model is closed, or not launched.
         """
         if self._batcher is not None:
             raise InvalidError("a batched model can be entered once")
         if any(spec.batch_axis != 0 for spec in self._model.inputs):
             raise UnsupportedError("an input of the model has no batch dimension")
+        if self._model.cache_infos:
+            raise UnsupportedError("the model keeps state: requests of its callers cannot be one")
         loop = self._model.port_here().loop
         self._loop = loop
         self._batcher = Batcher(self._model, loop, *self._limits)

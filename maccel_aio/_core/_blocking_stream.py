@@ -25,10 +25,15 @@ class BackgroundJob:
 
     Args:
         function: runs the segments.
+        finish: called at its end, also when it never begins.
     """
 
-    def __init__(self, function: Callable[[], list[Array]]) -> None:
+    def __init__(
+        self, function: Callable[[], list[Array]], finish: Callable[[], None] | None = None
+    ) -> None:
         self._future = _pool.submit(function)
+        if finish is not None:
+            self._future.add_done_callback(lambda _: finish())
 
     @property
     def state(self) -> JobState:

@@ -80,7 +80,7 @@ class LoopModel(BaseModel):
         port = self._port
         if port is not None and port.is_usable():
             return port
-        port = self._port = self._find_port(self._here().loaded[0].direct is None)
+        port = self._port = self._find_port(self._here().in_parts)
         return port
 
     def _find_port(self, segmented: bool) -> LoopPort:
@@ -93,10 +93,10 @@ class LoopModel(BaseModel):
         reactor = reactor_for(resident.device)
         limit = self._credits()
         ring: Any = Credits(limit) if segmented else reactor.ring
-        if not segmented and resident.loaded[0].direct is None:
+        if not segmented and resident.in_parts:
             limit = reactor.ring.capacity  # the model's credits are counted by its other port
         made = LoopPort(ring, limit, self._max_waiting, reactor.loop, job_type)
-        made.inner = not segmented and resident.loaded[0].direct is None
+        made.inner = not segmented and resident.in_parts
         self._add_port(made)
         return made
 
@@ -172,7 +172,7 @@ class LoopModel(BaseModel):
         port = self.port_here()
         job = self._begin(port, await self.credit(port), prepared)
         try:
-            await job.carry_here(prepared, self._on_npu)
+            await job.carry_here(self, prepared, self._on_npu)
         finally:
             if jobs is not None:
                 jobs |= job.running
@@ -276,7 +276,7 @@ class LoopModel(BaseModel):
     def _begin(self, port: LoopPort, slot: Slot, prepared: Prepared) -> SegmentedJob:
         job = SegmentedJob(port, None, [])
         try:
-            job.claim(prepared.out)
+            job.claim(prepared)
         except BaseException:  # the credit must not be lost
             port.give_back(slot)
             raise
@@ -290,5 +290,5 @@ class LoopModel(BaseModel):
         if prepared.plan is not None:
             return port.start(slot, prepared.call())  # type: ignore[return-value]  # its job_type
         job = self._begin(port, slot, prepared)
-        port.loop.spawn(functools.partial(job.carry, prepared, self._on_npu))
+        port.loop.spawn(functools.partial(job.carry, self, prepared, self._on_npu))
         return job

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from maccel_aio._core._state_spec import StateSpec, check_state, parse_state
 from maccel_aio._core._types import TensorSpec
 from maccel_aio.errors import ModelFormatError
 
@@ -89,6 +90,8 @@ class Manifest(NamedTuple):
     variants: tuple[Variant, ...]
     layers: tuple[Layer, ...]
     provenance: dict[str, Any]
+    #: What it keeps from one call to the next, or None.
+    state: StateSpec | None = None
 
 
 def parse_manifest(data: bytes, section_count: int) -> Manifest:
@@ -105,13 +108,16 @@ def parse_manifest(data: bytes, section_count: int) -> Manifest:
         root = json.loads(data)
         if root["format"] != FORMAT:
             raise ModelFormatError(f"manifest format {root['format']} is not known, only {FORMAT}")
+        state = parse_state(root.get("state"))
+        hidden = frozenset() if state is None else state.hidden
         manifest = Manifest(
             name=str(root["name"]),
             profile=str(root["target"]["profile"]),
             core_modes=tuple(map(str, root["target"]["core_modes"])),
-            variants=tuple(_variant(entry) for entry in root["variants"]),
+            variants=tuple(_variant(entry, hidden) for entry in root["variants"]),
             layers=tuple(_layer(entry) for entry in root.get("layers", ())),
             provenance=dict(root.get("provenance") or {}),
+            state=state,
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as problem:
         if isinstance(problem, ModelFormatError):
@@ -122,9 +128,9 @@ def parse_manifest(data: bytes, section_count: int) -> Manifest:
     return manifest
 
 
-def _variant(entry: dict[str, Any]) -> Variant:
-    inputs = tuple(_spec(item) for item in entry["inputs"])
-    outputs = tuple(_spec(item) for item in entry["outputs"])
+def _variant(entry: dict[str, Any], hidden: frozenset[str]) -> Variant:
+    inputs = tuple(_bare(_spec(item), hidden) for item in entry["inputs"])
+    outputs = tuple(_bare(_spec(item), hidden) for item in entry["outputs"])
     segments = tuple(_segment(item) for item in entry["segments"])
     values = {name: _value(name, item) for name, item in (entry.get("tensors") or {}).items()}
     values.update((spec.name, spec) for spec in (*outputs, *inputs))
@@ -150,6 +156,11 @@ def _spec(entry: dict[str, Any]) -> TensorSpec:
         device_dtype=str(entry["device_dtype"]),
         preprocess=entry.get("preprocess"),
     )
+
+
+def _bare(spec: TensorSpec, hidden: frozenset[str]) -> TensorSpec:
+    """Return what no caller sees without a layout of callers."""
+    return spec._replace(layout="ND") if spec.name in hidden else spec
 
 
 def _value(name: str, entry: dict[str, Any]) -> TensorSpec:
@@ -206,6 +217,10 @@ def _check(manifest: Manifest, section_count: int) -> None:
         if not variant.inputs or not variant.outputs or not variant.segments:
             raise ModelFormatError("a variant lacks inputs, outputs or segments")
         _check_flow(variant, section_count)
+        if manifest.state is not None:
+            inputs = {spec.name: spec for spec in variant.inputs}
+            outputs = {spec.name: spec for spec in variant.outputs}
+            check_state(manifest.state, inputs, outputs)
 
 
 def _check_flow(variant: Variant, section_count: int) -> None:

@@ -16,7 +16,7 @@ from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._base_model import convert
 from maccel_aio._core._batched import BatchedModel
 from maccel_aio._core._chain import can_follow, expand, jobs_in, reads_in_place, refuse
-from maccel_aio._core._loop_model import LoopModel
+from maccel_aio._core._loop_caches import LoopCaches
 from maccel_aio._core._stream import Stream
 from maccel_aio._core._threads import run_blocking, run_shielded, shielded
 from maccel_aio._core._types import CloseReport
@@ -43,7 +43,7 @@ INLINE_LIMIT_S = 50e-6
 _INLINE_TRIES = 8
 
 
-class Model(LoopModel):
+class Model(LoopCaches):
     """A model, for event loops: asyncio, uvloop and trio, several at one time.
 
     Every method may be called from every event loop of the process; jobs stay in theirs.
@@ -115,8 +115,8 @@ class Model(LoopModel):
         """Refuse a model that would keep the event loop busy for longer than ``INLINE_LIMIT_S``."""
         stages = [loaded.stages[0] for loaded in self._here().loaded]
         for loaded, stage in zip(self._here().loaded, stages, strict=True):
-            if loaded.direct is None or stage.bundle is None:
-                raise UnsupportedError("a model with CPU segments cannot run inline")
+            if loaded.direct is None or stage.bundle is None or self._here().in_parts:
+                raise UnsupportedError("a model with CPU segments or state cannot run inline")
             call = self._single(stage.bundle, 0)
             timings = [(await self.run_native(call)).timing for _ in range(_INLINE_TRIES)]
             best = min(timing.t_done - timing.t_start for timing in timings) / 1e9
@@ -196,8 +196,10 @@ class Model(LoopModel):
                 of any size if the model has one. Not copied: do not change it before the outputs
                 are there.
             out: arrays to write the outputs to, in the model's order; default: new ones.
-            cache_size: tokens in the KV cache; only 0 for models without one.
-            params: of a batched language model; only None for others.
+            cache_size: tokens that slot 0 of the cache holds: where the new ones go. A smaller one
+                than before rewinds. Only 0 for models without a cache.
+            params: one ``BatchParam`` a sequence, whose tokens follow each other in the inputs;
+                ``cache_size`` is not used then. Only None for models without a cache.
             deadline: seconds from now; a request that no core took until then never runs.
             priority: higher first.
 
@@ -207,6 +209,8 @@ class Model(LoopModel):
 
         Raises:
             ShapeError: if the arrays do not fit the model.
+            CacheOverflowError: if the tokens find no room in the cache.
+            NoCacheError: if the model has no cache and is asked for one.
             QueueFullError: if too many requests wait.
             DeadlineError: if the deadline passed before a core took the request.
             InferenceError: if the device failed it.

@@ -9,6 +9,7 @@ from maccel_aio._core import _binding, _graveyard
 from maccel_aio._core._arrays import Planner, Wire
 from maccel_aio._core._cpu import CpuSegment
 from maccel_aio._core._file import ModelFile
+from maccel_aio._core._state import State
 from maccel_aio._core._types import CoreMode, LayerTime
 from maccel_aio.errors import ClosedError, MaccelError, ModelFormatError, UnsupportedError
 
@@ -100,12 +101,24 @@ class Resident:
             try:
                 self._check_mode()
                 self.loaded = tuple(self._load(file, v) for v in self.manifest.variants)
+                self.state = self._make_state()
             except BaseException as problem:  # nothing may stay behind on the device
                 for bundle in self.bundles:
                     bundle.dispose()
                 if isinstance(problem, MaccelError) and problem.path is None:
                     problem.path = self.path
                 raise
+
+    def _make_state(self) -> State | None:
+        spec = self.manifest.state
+        if spec is None or self.config.get_forced_npu_bundle_index() >= 0:
+            return None  # a bundle alone has all of its tensors as inputs and outputs
+        return State(spec, [loaded.variant for loaded in self.loaded])
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a call may be more than one native request."""
+        return self.state is not None or self.loaded[0].direct is None
 
     def _check_mode(self) -> None:
         mode = self.config.get_core_mode()

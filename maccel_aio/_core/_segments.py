@@ -16,6 +16,7 @@ from maccel_aio._core import _arrays, _binding, _guard
 from maccel_aio._core._async_job import Job
 from maccel_aio._core._base_model import finish_outputs
 from maccel_aio._core._port import Call
+from maccel_aio._core._turns import LoopTurn
 from maccel_aio._core._types import CancelOutcome, JobState
 from maccel_aio._typing import override
 from maccel_aio.errors import InferenceError, InvalidError, MaccelError
@@ -23,7 +24,7 @@ from maccel_aio.errors import InferenceError, InvalidError, MaccelError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from maccel_aio._core._base_model import Prepared
+    from maccel_aio._core._base_model import BaseModel, Prepared
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._resident import Stage
     from maccel_aio._typing import Array
@@ -82,10 +83,36 @@ async def run_segments(
     return values
 
 
-class SegmentedJob(Job):
-    """A job of a model with several segments, carried by a task in the background."""
+async def run_parts(
+    model: BaseModel, prepared: Prepared, on_npu: OnNpu, running: set[BaseJob]
+) -> Callable[[], list[Array]]:
+    """Run all requests of a call, and return what makes its outputs.
 
-    __slots__ = ("_failure", "_running", "_scope")
+    Args:
+        model: of the call.
+        prepared: the call; of a model with state only while it has the turn of its slots.
+        on_npu: runs one native request.
+        running: holds the native job for as long as the device may use its memory.
+    """
+    if prepared.steps is None:
+        return functools.partial(
+            finish_outputs, prepared, await run_segments(prepared, on_npu, running)
+        )
+    steps = []
+    for step in prepared.steps.each():
+        part = model.prepare_step(prepared, step)
+        if part.plan is not None:
+            await on_npu(part.call(), running)
+        else:
+            finish_outputs(part, await run_segments(part, on_npu, running))
+        steps.append(step)
+    return functools.partial(prepared.steps.join, steps)
+
+
+class SegmentedJob(Job):
+    """A job of a model with several segments, or with state, carried by a task of its own."""
+
+    __slots__ = ("_failure", "_running", "_scope", "_turn")
 
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 - as the base class
         super().__init__(*args)
@@ -93,20 +120,24 @@ class SegmentedJob(Job):
         #: Native jobs that the device may still work at.
         self._running: set[BaseJob] = set()
         self._scope = anyio.CancelScope()
+        #: Of the slots whose state it uses.
+        self._turn: LoopTurn | None = None
 
     @property
     def running(self) -> set[BaseJob]:
         """Native jobs that the device may still work at."""
         return self._running
 
-    def claim(self, out: list[Array] | None) -> None:
-        """Register the caller's arrays.
+    def claim(self, prepared: Prepared) -> None:
+        """Register the caller's arrays, and queue for the state.
 
         Raises:
             BufferInUseError: if a request may still write one of them.
         """
-        if out is not None:
-            self._claim = _guard.claim(out)
+        if prepared.out is not None:
+            self._claim = _guard.claim(prepared.out)
+        if prepared.steps is not None:
+            self._turn = LoopTurn(prepared.steps.state.turns, prepared.steps.slots)
 
     @override
     def error(self) -> MaccelError:
@@ -127,24 +158,28 @@ class SegmentedJob(Job):
             self._port.wake(self)
         return CancelOutcome.ABANDONED
 
-    async def carry(self, prepared: Prepared, on_npu: OnNpu) -> None:
-        """Run the segments in the background and settle the job. Never raises."""
+    async def carry(self, model: BaseModel, prepared: Prepared, on_npu: OnNpu) -> None:
+        """Run it in the background and settle the job. Never raises."""
         with self._scope:
-            await self.carry_here(prepared, on_npu)
+            await self.carry_here(model, prepared, on_npu)
 
-    async def carry_here(self, prepared: Prepared, on_npu: OnNpu) -> None:
-        """Run the segments in the calling task and settle the job. Raises only cancellation."""
+    async def carry_here(self, model: BaseModel, prepared: Prepared, on_npu: OnNpu) -> None:
+        """Run it in the calling task and settle the job. Raises only cancellation."""
         outputs: list[Array] | None = None
         try:
-            values = await run_segments(prepared, on_npu, self._running)
+            if self._turn is not None:
+                await self._turn.wait()
+            finish = await run_parts(model, prepared, on_npu, self._running)
             if self.state is JobState.QUEUED:  # else nobody wants the outputs any more
-                outputs = finish_outputs(prepared, values)
+                outputs = finish()
         except MaccelError as problem:
             self._failure = problem
         except Exception as problem:  # noqa: BLE001 - the job's owner must learn of it
             self._failure = InferenceError(f"a segment failed: {problem!r}")
             self._failure.__cause__ = problem
         finally:
+            if self._turn is not None:
+                self._turn.leave()
             self.close(outputs)
 
     def close(self, outputs: list[Array] | None) -> None:

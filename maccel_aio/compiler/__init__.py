@@ -27,6 +27,7 @@ from maccel_aio.compiler.precision import macs, store_float_weights
 from maccel_aio.compiler.program import encode
 from maccel_aio.compiler.quantize import QuantizeOptions
 from maccel_aio.compiler.report import CompileReport, LayerReport
+from maccel_aio.compiler.state import StateOptions
 from maccel_aio.errors import MaccelError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["CompileError", "CompileReport", "QuantizeOptions", "compile"]
+__all__ = ["CompileError", "CompileReport", "QuantizeOptions", "StateOptions", "compile"]
 
 Precision = Literal["int8", "float32", "bfloat16"]
 
@@ -78,6 +79,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     quantize: QuantizeOptions | None = None,
     measure: int = 4,
     l2_bytes: int = 0,
+    state: StateOptions | None = None,
 ) -> CompileReport:
     """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
 
@@ -102,6 +104,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         l2_bytes: second level cache of a core of the target, to run chains of layers whose images
             are many times as large band by band: a smaller arena, and on one core a little faster,
             but slower where cores share an inference. The results are the same. 0: no bands.
+        state: inputs and outputs that the model keeps from one call to the next.
 
     Returns:
         What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
@@ -121,13 +124,15 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         graph = import_model(model, shapes=shapes, name=name, simplify=simplify)
         run_passes(graph)
         segments = _checked(graph, partition(graph))
+        if state is not None:
+            state.to_json(graph)  # an error now, not after the calibration
         options = quantize or QuantizeOptions()
         store_float_weights(graph, "bf16" if precision == "bfloat16" else options.float_weights)
     numbers = _numbers(graph, calibration, preprocess, precision, quantize, clock)
     with clock.step("measure"):
         found = _measured(graph, segments, numbers, precision, measure)
     with clock.step("lower"):
-        built = _build(graph, segments, numbers, precision, found, l2_bytes)
+        built = _build(graph, segments, numbers, precision, found, l2_bytes, state)
         written = container.write(out, built.data)
     return _report(graph, built, numbers, str(written), clock, found)
 
@@ -224,6 +229,7 @@ def _build(
     precision: Precision,
     measured: Measurement | None = None,
     l2_bytes: int = 0,
+    state: StateOptions | None = None,
 ) -> _Built:
     """Return the file; without a measurement, one for measuring, with tensors in ONNX order."""
     decibel = {} if measured is None else measured.tensors
@@ -249,8 +255,9 @@ def _build(
         {"samples": 0 if samples is None else len(samples)},
     )
     head = manifest.build(
-        graph, placed, rows, numbers.preprocess, provenance, images=measured is not None
-    )
+        graph, placed, rows, numbers.preprocess, provenance, images=measured is not None,
+        state=state,
+    )  # fmt: skip
     data = container.pack([(Section.MANIFEST, head), *sections])
     arena = max((done.arena_bytes for done in lowered if done is not None), default=0)
     return _Built(data, rows, arena)

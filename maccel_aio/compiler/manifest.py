@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from maccel_aio.compiler.lower import Lowered
     from maccel_aio.compiler.partition import Segment
     from maccel_aio.compiler.preprocess import Preprocess
+    from maccel_aio.compiler.state import StateOptions
 
 CORE_MODES = ("single", "multi", "global4", "global8", "auto")
 _DEVICE_DTYPES = {"u8": "uint8", "s8": "int8", "s16": "int16", "f32": "float32"}
@@ -54,6 +55,7 @@ def build(
     provenance: Provenance,
     *,
     images: bool = True,
+    state: StateOptions | None = None,
 ) -> bytes:
     """Return the MANIFEST section: compact JSON, the same bytes for the same content.
 
@@ -65,6 +67,7 @@ def build(
         provenance: where the file comes from.
         images: say which tensors are images; callers may pass those in another layout, and get
             them back in the layout that they passed. Without it, all tensors have ONNX order.
+        state: what the model keeps from one call to the next.
     """
     axes = channel_axes(graph) if images else {}
     where = {id(n): p.segment.name for p in placed for n in p.segment.nodes}
@@ -81,7 +84,7 @@ def build(
         "target": {"profile": "aries", "core_modes": list(CORE_MODES)},
         "variants": [variant],
         "layers": [_layer(row, name) for row, name in zip(layers, names, strict=True)],
-        "kv_caches": [],
+        "state": None if state is None else state.to_json(graph),
         "provenance": {
             "source_sha256": graph.source_sha256,
             "compiler": provenance.compiler,

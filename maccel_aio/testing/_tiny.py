@@ -81,7 +81,7 @@ def _manifest(shape: tuple[int, ...], perm: tuple[int, ...], image: bool) -> dic
         "variants": [
             {"inputs": values[:1], "outputs": values[1:], "segments": [segment], "tensors": {}}
         ],
-        "layers": [layer], "kv_caches": [], "provenance": {},
+        "layers": [layer], "state": None, "provenance": {},
     }  # fmt: skip
 
 

@@ -185,7 +185,7 @@ def manifest(variants: list[dict[str, Any]], layers: int = 1, name: str = "tiny"
             {"index": n, "name": f"layer{n}", "op": "Map", "segment": "npu0", "macs": 0,
              "precision": "int8", "output_shape": [1], "sqnr_db": None} for n in range(layers)
         ],
-        "kv_caches": [], "provenance": {},
+        "state": None, "provenance": {},
     }  # fmt: skip
 
 
