@@ -192,7 +192,7 @@ def input_leads(spec: TensorSpec, found: _shapes.Match) -> bool:
     return found.batched and spec.batch_axis == 0
 
 
-def _pack(wire: Wire, view: Array) -> bytes | None:
+def pack(wire: Wire, view: Array) -> bytes | None:
     """Describe a view (items, *ONNX shape) to the device; None when strides cannot."""
     placed = _shapes.place(view.shape[1:], view.strides[1:], wire.perm, wire.dims)
     if placed is None:
@@ -201,25 +201,36 @@ def _pack(wire: Wire, view: Array) -> bytes | None:
     return _binding.pack_io(_IO_DTYPES[view.dtype], step, placed)
 
 
-def _pack_flat(array: Array) -> bytes:
+def pack_flat(array: Array) -> bytes:
     """Describe an array (items, *device dims) to the device."""
     return _binding.pack_io(_IO_DTYPES[array.dtype], array.strides[0], array.strides[1:])
+
+
+def gather(wire: Wire, view: Array) -> Array:
+    """Copy a view (items, *ONNX shape) into (items, *device dims)."""
+    moved = view.transpose(0, *(axis + 1 for axis in wire.perm))
+    return np.ascontiguousarray(moved).reshape(view.shape[0], *wire.dims)
+
+
+def scatter(wire: Wire, array: Array) -> Array:
+    """Return (items, *device dims) as a view (items, *ONNX shape): undoes ``gather``."""
+    permuted = (wire.spec.shape[axis] for axis in wire.perm)
+    back = (wire.perm.index(axis) + 1 for axis in range(len(wire.perm)))
+    return array.reshape(array.shape[0], *permuted).transpose(0, *back)
 
 
 def _input(
     wire: Wire, found: _shapes.Match, array: Array
 ) -> tuple[bytes, Callable[[Array], Array] | None]:
     leads = input_leads(wire.spec, found)
-    record = _pack(wire, to_onnx(wire.spec, found, array, leads))
+    record = pack(wire, to_onnx(wire.spec, found, array, leads))
     if record is not None:
         return record, None
-    physical = (0, *(axis + 1 for axis in wire.perm))
 
     def copy(array: Array) -> Array:
-        view = to_onnx(wire.spec, found, array, leads).transpose(physical)
-        return np.ascontiguousarray(view).reshape(view.shape[0], *wire.dims)
+        return gather(wire, to_onnx(wire.spec, found, array, leads))
 
-    return _pack_flat(copy(array)), copy
+    return pack_flat(copy(array)), copy
 
 
 def _output(
@@ -233,20 +244,17 @@ def _output(
             f"out for {spec.name!r} must be {dtype} {shape}, got {given.dtype} {given.shape}"
         )
     sample = np.empty(shape, dtype) if given is None else given
-    record = _pack(wire, to_onnx(spec, found, sample, _shapes.output_leads(spec, found)))
+    record = pack(wire, to_onnx(spec, found, sample, _shapes.output_leads(spec, found)))
     if record is not None:
         return record, Result(shape, dtype, sample.flags.c_contiguous, None)
     if given is not None:
         raise ShapeError(f"out for {spec.name!r} would need a copy in this layout: leave it out")
     flat = (found.items, *wire.dims)
-    permuted = tuple(spec.shape[axis] for axis in wire.perm)
-    back = (0, *(wire.perm.index(axis) + 1 for axis in range(len(permuted))))
 
     def view(array: Array) -> Array:
-        moved = array.reshape(found.items, *permuted).transpose(back)
-        return from_onnx(spec, found, moved)
+        return from_onnx(spec, found, scatter(wire, array))
 
-    return _pack_flat(np.empty(flat, dtype)), Result(flat, dtype, True, view)
+    return pack_flat(np.empty(flat, dtype)), Result(flat, dtype, True, view)
 
 
 def needs_cast(array: Array) -> bool:
