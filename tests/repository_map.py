@@ -3,6 +3,8 @@
 COMPAT_CONFIG = "tests/compat/test_config.py"
 COMPAT_ERRORS = "tests/compat/test_errors.py"
 COMPAT_FUNCTIONS = "tests/compat/test_functions.py"
+COMPAT_INFER = "tests/compat/test_infer.py"
+COMPAT_MODEL = "tests/compat/test_model.py"
 COMPAT_VALUES = "tests/compat/test_values.py"
 JOBS = "tests/core/test_jobs.py"
 LOOPS = "tests/core/test_loops.py"
@@ -41,6 +43,24 @@ COVERED_BY = {
     "maccel_aio/_core/_source.py": STREAM,
     "maccel_aio/_core/_summary.py": MODEL,
     "maccel_aio/_core/_types.py": "tests/core/test_shapes.py",
+    "maccel_aio/compat/_shared/accelerator.py": "tests/compat/test_accelerator.py",
+    "maccel_aio/compat/_shared/choice.py": COMPAT_MODEL,
+    "maccel_aio/compat/_shared/described.py": COMPAT_MODEL,
+    "maccel_aio/compat/_shared/engine.py": COMPAT_INFER,
+    "maccel_aio/compat/_shared/model.py": COMPAT_MODEL,
+    "maccel_aio/compat/_shared/pending.py": "tests/compat/test_async.py",
+    "maccel_aio/compat/_shared/plan.py": COMPAT_INFER,
+    "maccel_aio/compat/_shared/raw_model.py": COMPAT_MODEL,
+    "maccel_aio/compat/_shared/runner.py": COMPAT_INFER,
+    "maccel_aio/compat/_shared/tensor.py": COMPAT_INFER,
+    "maccel_aio/compat/_shared/variant.py": COMPAT_MODEL,
+    "maccel_aio/compat/_shared/variant_handle.py": COMPAT_MODEL,
+    "maccel_aio/compat/maccel/accelerator.py": "tests/compat/test_accelerator.py",
+    "maccel_aio/compat/maccel/model.py": COMPAT_MODEL,
+    "maccel_aio/compat/maccel/model_variant_handle.py": COMPAT_MODEL,
+    "maccel_aio/compat/qbruntime/accelerator.py": "tests/compat/test_accelerator.py",
+    "maccel_aio/compat/qbruntime/model.py": COMPAT_MODEL,
+    "maccel_aio/compat/qbruntime/model_variant_handle.py": COMPAT_MODEL,
     "maccel_aio/compat/_shared/batch_param.py": COMPAT_VALUES,
     "maccel_aio/compat/_shared/buffer.py": COMPAT_VALUES,
     "maccel_aio/compat/_shared/buffer_info.py": COMPAT_VALUES,

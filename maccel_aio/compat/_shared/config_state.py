@@ -112,6 +112,10 @@ class ConfigState(abc.ABC):
         self.bundle = index
         return True
 
+    def has_cores(self) -> bool:
+        """Return whether a model can run on what is chosen."""
+        return True
+
     def refuse(self, message: str, *values: object) -> bool:
         """Log why, and return False."""
         self.log.error(message, *values)

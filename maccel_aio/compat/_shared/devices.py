@@ -12,6 +12,8 @@ NAMES = (
     "auto", "aries", "aries-rb", "regulus", "regulus-ra", "regulus-rb",
     "regulus-usb", "regulus-ra-usb", "regulus-rb-usb",
 )  # fmt: skip
+#: Those that stand for one kind of hardware.
+CONCRETE = tuple(name for name in NAMES if "-r" in name)
 #: The hardware whose cores, clusters and modes the software NPU has.
 HARDWARE = "aries-rb"
 
@@ -38,3 +40,13 @@ def available() -> list[str]:
 def numbers(name: str, log: logging.Logger) -> list[int]:
     """Return the numbers of the devices that answer to a name."""
     return [0] if is_known(name, log) and is_here(name) else []
+
+
+def native_name(name: str, number: int) -> str | None:
+    """Return the native name of a device; None where nothing here answers to the classic one.
+
+    Native names, such as "null" or "fault:soft:0?...", may be used as they are.
+    """
+    if is_here(name):
+        return f"soft:{number}" if number >= 0 else None
+    return name if name.partition(":")[0] in ("soft", "null", "fault") else None

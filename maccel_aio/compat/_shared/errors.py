@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from maccel_aio.compat._shared.status import StatusCode
+
 if TYPE_CHECKING:
-    from maccel_aio.compat._shared.status import StatusCode
+    from maccel_aio.errors import MaccelError
 
 
 class VendorError(RuntimeError):
@@ -36,3 +38,8 @@ class VendorError(RuntimeError):
         made = cls(f"{code.name} occurred.\nPlease visit {cls.page} for more details.")
         made.code, made.reason, made.path = code, reason, path
         return made
+
+    @classmethod
+    def wrap(cls, problem: MaccelError) -> Self:
+        """Build the error that stands for one of the core."""
+        return cls.of(StatusCode[problem.vendor_name], problem.reason, problem.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from maccel_aio.compat._shared import convert
 from maccel_aio.compat._shared.status import StatusCode
@@ -13,16 +13,7 @@ if TYPE_CHECKING:
 
     from maccel_aio._typing import Array
     from maccel_aio.compat._shared.errors import VendorError
-
-
-class Pending(Protocol):
-    """What a future waits for."""
-
-    def wait(self, timeout: float | None) -> bool:
-        """Return whether it has ended, waiting at most so many seconds; None for no bound."""
-
-    def result(self) -> list[Array]:
-        """Return the outputs, waiting for them, or raise why there are none."""
+    from maccel_aio.compat._shared.pending import Pending
 
 
 class BaseFuture:

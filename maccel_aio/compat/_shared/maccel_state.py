@@ -68,6 +68,10 @@ class MaccelState(ConfigState):
         self._take_clusters(GLOBAL8, CLUSTERS)
         return True
 
+    @override
+    def has_cores(self) -> bool:
+        return self.num_cores > 0
+
     def include(self, cluster: int, core: int) -> bool:
         """Add a core, or all that the mode uses, behind the ones that are there."""
         self.log.warning(_DEPRECATED, "include", "")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -93,27 +91,23 @@ def find_variant(
     raise ValueError(_INVALID)
 
 
-def build_outputs(shapes: Sequence[Shape], hwc: bool, dtype: DType) -> list[Array]:
-    """Return new arrays for the outputs of one item.
+def check_outputs(outputs: Sequence[Array], shapes: Sequence[Shape], dtype: DType) -> None:
+    """Check the arrays that a caller brings for the outputs.
+
+    Args:
+        outputs: the arrays.
+        shapes: what they have to be.
+        dtype: likewise.
 
     Raises:
-        ValueError: if a dimension is variable.
-    """
-    return [np.empty(shape[:3] if hwc else chw_shape(shape), dtype) for shape in shapes]
-
-
-def check_outputs(
-    outputs: Sequence[Array], shapes: Sequence[Shape], hwc: bool, dtype: DType
-) -> None:
-    """Check the arrays that a caller brings for the outputs of one item.
-
-    Raises:
-        ValueError: if their number, an element type or a shape is not right.
+        ValueError: if their number, an element type or a shape is not right, or one is read-only.
     """
     if len(outputs) != len(shapes):
         raise ValueError("The number of outputs is different.")
     for output, shape in zip(outputs, shapes, strict=True):
         if output.dtype != dtype:
             raise ValueError("Output dtype mismatch.")
-        if output.shape != (shape[:3] if hwc else chw_shape(shape)):
+        if output.shape != shape:
             raise ValueError("Output shape mismatch.")
+        if not output.flags.writeable:
+            raise ValueError("Output is read-only.")

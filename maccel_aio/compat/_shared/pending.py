@@ -1,0 +1,47 @@
+"""A classic call that is on its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from maccel_aio.errors import MaccelError
+
+if TYPE_CHECKING:
+    from maccel_aio._typing import Array
+    from maccel_aio.compat._shared.errors import VendorError
+
+
+class Pending(Protocol):
+    """What a future waits for."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Return whether it has ended, waiting at most so many seconds; None for no bound."""
+
+    def result(self) -> list[Array]:
+        """Return the outputs, waiting for them, or raise why there are none."""
+
+
+class Later:
+    """A job of the core, with the errors of a face.
+
+    Args:
+        owner: lives until the job is done.
+        job: submitted.
+        error: the class of the face.
+    """
+
+    def __init__(self, owner: object, job: Pending, error: type[VendorError]) -> None:
+        self._owner = owner
+        self._job = job
+        self._error = error
+
+    def wait(self, timeout: float | None) -> bool:
+        """Return whether it has ended, waiting at most so many seconds; None for no bound."""
+        return self._job.wait(timeout)
+
+    def result(self) -> list[Array]:
+        """Return the outputs, waiting for them, or raise why there are none."""
+        try:
+            return self._job.result()
+        except MaccelError as problem:
+            raise self._error.wrap(problem) from problem

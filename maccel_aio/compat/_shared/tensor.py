@@ -1,0 +1,86 @@
+"""An input or output as classic clients see it: three dimensions, in either of two layouts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from maccel_aio._core._arrays import to_onnx
+from maccel_aio._core._shapes import Match, item_shape
+
+if TYPE_CHECKING:
+    from maccel_aio._core._types import TensorSpec
+    from maccel_aio._typing import Array, DType
+
+_HWC = Match(True, 1, True)
+_INT8 = np.dtype(np.int8)
+_UINT8 = np.dtype(np.uint8)
+_FLOAT = np.dtype(np.float32)
+
+
+class Coding(NamedTuple):
+    """What an int8 element stands for: real = (element - zero point) * scale."""
+
+    scale: float
+    zero_point: int
+
+
+class Tensor:
+    """One input or output.
+
+    Every tensor has a shape of three dimensions: fewer are filled up with ones in front, more are
+    folded into the first. In CHW order any of them is moved to (third, first, second), also one
+    that is no image: that is the vendor's rule.
+
+    Args:
+        spec: from the manifest.
+        quantised: whether the NPU holds it as bytes that a caller may bring or take.
+    """
+
+    def __init__(self, spec: TensorSpec, quantised: bool) -> None:
+        self.spec = spec
+        self.quantised = quantised and spec.device_dtype in ("uint8", "int8")
+        self._item = item_shape(spec, True)
+        self.shape = _three(self._item)
+        self.takes_pixels = spec.preprocess is not None
+
+    @property
+    def coding(self) -> Coding:
+        """What int8 elements stand for; one for one, where the NPU computes in float."""
+        if not self.quantised:
+            return Coding(1.0, 0)
+        shift = 128 if self.spec.device_dtype == "uint8" else 0
+        return Coding(self.spec.scale, self.spec.zero_point - shift)
+
+    @property
+    def symmetric_coding(self) -> Coding:
+        """A coding without zero point that holds all that ``coding`` does."""
+        scale, zero = self.coding
+        widest = max(128 + zero, 127 - zero) if zero else 127
+        return Coding(scale * widest / 127, 0)
+
+    @property
+    def native_dtype(self) -> DType:
+        """What a buffer in the NPU's own form holds."""
+        if self.takes_pixels:
+            return _UINT8
+        return _INT8 if self.quantised else _FLOAT
+
+    def view(self, array: Array, hwc: bool) -> Array:
+        """Return a view (items, *ONNX shape) of a client's array.
+
+        Args:
+            array: of ``shape``, or its CHW form; with one dimension over the items, or without.
+            hwc: which of the two.
+        """
+        items = array if array.ndim == 4 else array[np.newaxis]
+        if not hwc:
+            items = items.transpose(0, 2, 3, 1)
+        return to_onnx(self.spec, _HWC, items.reshape(len(items), *self._item), leads=True)
+
+
+def _three(dims: tuple[int, ...]) -> tuple[int, int, int]:
+    filled = (1,) * (3 - len(dims)) + dims
+    return math.prod(filled[:-2]), filled[-2], filled[-1]

@@ -1,0 +1,212 @@
+"""The model of the package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, List, Optional, Tuple, Union  # noqa: F401, UP035 - as there
+
+import numpy as np  # noqa: F401 - clients can reach it
+
+from maccel_aio._typing import override
+from maccel_aio.compat._shared.log import package_logger
+from maccel_aio.compat._shared.maccel_state import MaccelState
+from maccel_aio.compat._shared.model import BaseModel
+from maccel_aio.compat._shared.status import StatusCode
+from maccel_aio.compat.maccel import maccel as _raw
+from maccel_aio.compat.maccel.accelerator import Accelerator
+from maccel_aio.compat.maccel.future import *  # noqa: F403 - the names of a vendor's package
+from maccel_aio.compat.maccel.future import Future
+from maccel_aio.compat.maccel.maccel import MAccelError
+from maccel_aio.compat.maccel.model_variant_handle import *  # noqa: F403
+from maccel_aio.compat.maccel.model_variant_handle import ModelVariantHandle, make_scale
+from maccel_aio.compat.maccel.type import *  # noqa: F403
+from maccel_aio.compat.maccel.type import (
+    Cluster,
+    Core,
+    CoreId,
+    CoreMode,
+    LatencySetPolicy,
+    MaintenancePolicy,
+    ModelConfig,
+    Scale,
+    SchedulePolicy,
+)
+
+if TYPE_CHECKING:
+    from maccel_aio._typing import Array
+    from maccel_aio.compat._shared.config_state import Place
+    from maccel_aio.compat._shared.tensor import Tensor
+
+__all__ = ["Model", "load"]
+
+
+class Model(BaseModel[MaccelState, Scale, CoreId, CoreMode]):
+    """A model file; calls need it launched. Any thread, also many at one time.
+
+    Args:
+        path: of the ``.mxq`` file.
+        model_config: which cores; copied.
+
+    Raises:
+        TypeError: if the path is none.
+        MAccelError: if the file cannot be read, or the configuration does not fit it.
+    """
+
+    _error = MAccelError
+    _log = package_logger("maccel")
+    _acc: Accelerator | None
+
+    def __init__(self, path: str, model_config: ModelConfig | None = None) -> None:
+        config = ModelConfig() if model_config is None else model_config
+        super().__init__(path, config._model_config, symmetric=True)  # noqa: SLF001 - inner layer
+
+    def launch(self, acc: Accelerator) -> None:
+        """Load the model onto an accelerator, which it keeps open. Blocks.
+
+        Raises:
+            MAccelError: ``Model_AlreadyLaunched``, or why it cannot be loaded.
+        """
+        self._model.launch(acc._accelerator)  # noqa: SLF001 - the inner layer
+        self._acc = acc
+
+    def dispose(self) -> None:
+        """Cancel what is queued, wait for what runs, and unload. Idempotent. Blocks."""
+        self._model.dispose()
+        self._acc = None
+
+    def infer(
+        self,
+        inputs: Array | list[Array],
+        outputs: list[Array] | None = None,
+        cache_size: int = 0,
+    ) -> list[Array] | None:
+        """Run the model once. Blocks.
+
+        Args:
+            inputs: one array, or a list with one array an input, in HWC order or in CHW order,
+                with a dimension over the items in front or without. float32, uint8 pixels for a
+                model that takes those, or int8 with the scale of ``get_input_scale``.
+            outputs: a list of arrays to write to; an empty one is filled.
+            cache_size: tokens in the KV cache.
+
+        Returns:
+            The outputs, in the order of the inputs' dimensions; None if ``outputs`` is given.
+
+        Raises:
+            ValueError: if arrays do not fit.
+            MAccelError: if the model is not launched, or the device fails.
+        """
+        return self._model.infer(inputs, outputs, cache_size)
+
+    def infer_to_float(self, inputs: Array | list[Array], cache_size: int = 0) -> list[Array]:
+        """Run the model once on int8 inputs, for float32 outputs. Blocks.
+
+        Args:
+            inputs: as for ``infer``.
+            cache_size: tokens in the KV cache.
+
+        Raises:
+            ValueError: if the arrays do not fit.
+            MAccelError: as ``infer`` does; also if the inputs are not int8.
+        """
+        return self._model.infer(inputs, None, cache_size, to_float=True) or []
+
+    infer_chw = infer
+    infer_chw_to_float = infer_to_float
+
+    def infer_async(self, inputs: Array | list[Array]) -> Future:
+        """Submit and return at once; blocks only while 64 calls of this thread are in flight.
+
+        Args:
+            inputs: as for ``infer``; to be left alone until the result is there.
+
+        Raises:
+            ValueError: if the arrays do not fit.
+            MAccelError: as ``infer`` does.
+        """
+        return self._begin(inputs, to_float=False)
+
+    def infer_async_to_float(self, inputs: Array | list[Array]) -> Future:
+        """Submit int8 inputs for float32 outputs, and return at once: see ``infer_async``.
+
+        Args:
+            inputs: as for ``infer_async``.
+
+        Raises:
+            ValueError: if the arrays do not fit.
+            MAccelError: as ``infer_to_float`` does.
+        """
+        return self._begin(inputs, to_float=True)
+
+    def _begin(self, inputs: Array | list[Array], to_float: bool) -> Future:
+        kept = inputs if isinstance(inputs, list) else [inputs]
+        return Future.from_cpp(self._model.begin(inputs, to_float=to_float), kept)
+
+    def get_model_variant_handle(self, variant_idx: int) -> ModelVariantHandle:
+        """Return a handle of a variant.
+
+        Args:
+            variant_idx: from 0 to ``get_num_model_variants() - 1``.
+
+        Raises:
+            TypeError: if it is no integer.
+            MAccelError: ``Model_InvalidVariantIdx``.
+        """
+        return ModelVariantHandle.from_cpp(self._model.variant(variant_idx))
+
+    def get_schedule_policy(self) -> SchedulePolicy:
+        """Return the policy of the configuration; deprecated, has no effect."""
+        return SchedulePolicy(_raw.SchedulePolicy(self._model.state.schedule))
+
+    def get_latency_set_policy(self) -> LatencySetPolicy:
+        """Return the policy of the configuration; deprecated, has no effect."""
+        return LatencySetPolicy(_raw.LatencySetPolicy(self._model.state.latency_set))
+
+    def get_maintenance_policy(self) -> MaintenancePolicy:
+        """Return the policy of the configuration; deprecated, has no effect."""
+        return MaintenancePolicy(_raw.MaintenancePolicy(self._model.state.maintenance))
+
+    def get_latency_consumed(self) -> int:
+        """Not supported: deprecated, and the vendor's always raises.
+
+        Raises:
+            MAccelError: ``NotImplemented``.
+        """
+        raise MAccelError.of(StatusCode.NotImplemented, "latencies are not kept")
+
+    def get_latency_finished(self) -> int:
+        """Not supported: deprecated, and the vendor's always raises.
+
+        Raises:
+            MAccelError: ``NotImplemented``.
+        """
+        raise MAccelError.of(StatusCode.NotImplemented, "latencies are not kept")
+
+    @override
+    def _scale(self, tensor: Tensor) -> Scale:
+        return make_scale(tensor)
+
+    @override
+    def _mode(self, number: int) -> CoreMode:
+        return CoreMode(_raw.CoreMode(number))
+
+    @override
+    def _core_id(self, place: Place) -> CoreId:
+        cluster, core = place
+        return CoreId(Cluster(_raw.Cluster(cluster)), Core(_raw.Core(core)))
+
+
+def load(path: str, model_config: ModelConfig | None = None) -> Model:
+    """Open the accelerator, and load and launch a model, in one step. Blocks.
+
+    Args:
+        path: of the ``.mxq`` file.
+        model_config: which cores; copied.
+
+    Raises:
+        TypeError: if the path is none.
+        MAccelError: if one of the steps fails.
+    """
+    acc = Accelerator()
+    model = Model(path, model_config)
+    model.launch(acc)
+    return model
