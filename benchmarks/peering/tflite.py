@@ -33,6 +33,7 @@ _OPERATORS = {
     23: "RESIZE_BILINEAR",
     34: "PAD",
     40: "MEAN",
+    54: "PRELU",
     117: "HARD_SWISH",
     124: "DENSIFY",
 }
@@ -263,6 +264,11 @@ def _shuffle(c: Converter, inputs: list[int], _out: int, options: Table) -> str:
     return c.out.node("DepthToSpace", c.value(inputs[0]), blocksize=options.number(0), mode="DCR")
 
 
+def _prelu(c: Converter, inputs: list[int], _out: int, _options: Table) -> str:
+    slope = c.constant(inputs[1]).reshape(-1, 1, 1)
+    return c.out.node("PRelu", c.value(inputs[0]), c.out.constant(slope))
+
+
 _RULES: dict[str, Callable[[Converter, list[int], int, Table], str]] = {
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
@@ -270,6 +276,7 @@ _RULES: dict[str, Callable[[Converter, list[int], int, Table], str]] = {
     "ADD": _binary("Add"),
     "MUL": _binary("Mul"),
     "RELU": _unary("Relu"),
+    "PRELU": _prelu,
     "LOGISTIC": _unary("Sigmoid"),
     "HARD_SWISH": _unary("HardSwish"),
     "MAX_POOL_2D": _pool("MaxPool"),
