@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from maccel_aio.compiler import container, manifest
+from maccel_aio.compiler import container
+from maccel_aio.compiler.build import Built, build, current
 from maccel_aio.compiler.importer import ModelLike, import_model
 from maccel_aio.compiler.ir import CompileError, Graph, Node
-from maccel_aio.compiler.isa import Section
-from maccel_aio.compiler.lower import Lowered, lower_bundle
 from maccel_aio.compiler.measure import Measurement, find_taps, tap
 from maccel_aio.compiler.measure import measure as measure_file
 from maccel_aio.compiler.numeric import NumericResult, quantise_graph
-from maccel_aio.compiler.onnxgraph import extract
 from maccel_aio.compiler.partition import Segment, partition
 from maccel_aio.compiler.passes import run_passes
-from maccel_aio.compiler.precision import macs, store_float_weights
-from maccel_aio.compiler.program import encode
+from maccel_aio.compiler.precision import store_float_weights
 from maccel_aio.compiler.quantize import QuantizeOptions
-from maccel_aio.compiler.report import CompileReport, LayerReport
+from maccel_aio.compiler.report import CompileReport
 from maccel_aio.compiler.state import StateOptions
 from maccel_aio.errors import MaccelError
 
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 
     from maccel_aio.compiler.inputs import Source
     from maccel_aio.compiler.numeric import PreprocessLike
-    from maccel_aio.compiler.preprocess import Preprocess
 
     Progress = Callable[[str, int, int], None]
 
@@ -132,7 +127,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     with clock.step("measure"):
         found = _measured(graph, segments, numbers, precision, measure)
     with clock.step("lower"):
-        built = _build(graph, segments, numbers, precision, found, l2_bytes, state)
+        built = build(graph, segments, numbers, precision, found, l2_bytes, state)
         written = container.write(out, built.data)
     return _report(graph, built, numbers, str(written), clock, found)
 
@@ -147,14 +142,14 @@ def _measured(
     if count <= 0 or numbers.samples is None:
         return Measurement()
     samples = numbers.samples.head(count)
-    current = [_current(graph, segment) for segment in segments]
+    now = [current(graph, segment) for segment in segments]
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="maccel-") as folder:
         path = Path(folder) / "tapped.mxq"
         try:
-            for names in find_taps(graph, current):
-                wider, tapped = tap(graph, current, names)
-                container.write(path, _build(wider, tapped, numbers, precision).data)
+            for names in find_taps(graph, now):
+                wider, tapped = tap(graph, now, names)
+                container.write(path, build(wider, tapped, numbers, precision).data)
                 found.update(measure_file(path, wider, samples, numbers.scaled))
         except (MaccelError, ImportError) as error:
             return Measurement(found, f"noise was not measured: {error}")
@@ -213,129 +208,9 @@ def _numbers(
     return numbers
 
 
-@dataclass(frozen=True)
-class _Built:
-    """A finished file and what the report needs of it."""
-
-    data: bytes
-    rows: list[LayerReport]
-    arena_bytes: int
-
-
-def _build(
-    graph: Graph,
-    segments: list[Segment],
-    numbers: NumericResult,
-    precision: Precision,
-    measured: Measurement | None = None,
-    l2_bytes: int = 0,
-    state: StateOptions | None = None,
-) -> _Built:
-    """Return the file; without a measurement, one for measuring, with tensors in ONNX order."""
-    decibel = {} if measured is None else measured.tensors
-    order = [node for segment in segments for node in _current(graph, segment).nodes]
-    layers = {id(node): row for row, node in enumerate(order)}
-    tables = {
-        name: pixel_table(graph, name, how)
-        for name, how in numbers.preprocess.items()
-        if graph.tensors[name].storage.dtype == "u8"
-    }
-    lowered = [_lower(graph, segment, layers, tables, l2_bytes) for segment in segments]
-    pairs = [(_current(graph, s), done) for s, done in zip(segments, lowered, strict=True)]
-    rows = [
-        replace(row, sqnr_device_db=decibel.get(node.output))
-        for row, node in zip(manifest.layer_rows(graph, pairs), order, strict=True)
-    ]
-    sections: list[tuple[Section, bytes]] = []
-    placed = [_place(graph, segment, done, len(rows), sections) for segment, done in pairs]
-    samples = numbers.samples
-    provenance = manifest.Provenance(
-        f"maccel-aio {_version()}",
-        {"precision": precision},
-        {"samples": 0 if samples is None else len(samples)},
-    )
-    head = manifest.build(
-        graph, placed, rows, numbers.preprocess, provenance, images=measured is not None,
-        state=state,
-    )  # fmt: skip
-    data = container.pack([(Section.MANIFEST, head), *sections])
-    arena = max((done.arena_bytes for done in lowered if done is not None), default=0)
-    return _Built(data, rows, arena)
-
-
-def _current(graph: Graph, segment: Segment) -> Segment:
-    """Return the segment with the nodes that quantisation put between its own (copies)."""
-    if not segment.on_npu:
-        return segment
-    known = {id(node) for node in segment.nodes}
-    read = {name for node in segment.nodes for name in node.inputs}
-    missing = read - set(segment.inputs)
-    missing -= {out for node in segment.nodes for out in node.outputs}
-    nodes = [n for n in graph.nodes if id(n) in known or n.output in missing]
-    return Segment(segment.name, True, tuple(nodes), segment.inputs, segment.outputs)
-
-
-def _lower(
-    graph: Graph,
-    segment: Segment,
-    layers: Mapping[int, int],
-    tables: Mapping[str, np.ndarray[Any, Any]],
-    l2_bytes: int,
-) -> Lowered | None:
-    if not segment.on_npu:
-        return None
-    current = _current(graph, segment)
-    return lower_bundle(
-        graph, current.nodes, current.inputs, current.outputs, layers=layers, tables=tables,
-        l2_bytes=l2_bytes,
-    )  # fmt: skip
-
-
-def _place(
-    graph: Graph,
-    segment: Segment,
-    lowered: Lowered | None,
-    num_layers: int,
-    sections: list[tuple[Section, bytes]],
-) -> manifest.Placed:
-    first = len(sections) + 1  # the manifest is section 0
-    if lowered is None:
-        constants = {n: t.const for n, t in graph.tensors.items() if t.const is not None}
-        part = extract(
-            graph.model,
-            [graph.tensors[name] for name in segment.inputs],
-            [graph.tensors[name] for name in segment.outputs],
-            constants,
-        )
-        sections.append((Section.ONNX, part.SerializeToString(deterministic=True)))
-        return manifest.Placed(segment, None, (first,))
-    work = sum(macs(graph, node) for node in segment.nodes)
-    program, constants_data = encode(lowered, num_layers, work)
-    sections += [(Section.PROGRAM, program), (Section.CONSTS, constants_data)]
-    return manifest.Placed(segment, lowered, (first, first + 1))
-
-
-def pixel_table(graph: Graph, name: str, how: Preprocess) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return u8 [C][256]: the device code of every pixel value of every channel."""
-    quant = graph.tensors[name].storage
-    pixels = np.arange(256, dtype=np.float64)[None, :]
-    mean = np.asarray(how.mean, np.float64)[:, None]
-    std = np.asarray(how.std, np.float64)[:, None]
-    codes = np.rint((pixels - mean) / std / quant.scale) + quant.zero
-    table: np.ndarray[Any, np.dtype[np.uint8]] = np.clip(codes, 0, 255).astype(np.uint8)
-    return table
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("maccel-aio")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
-
-
 def _report(
     graph: Graph,
-    built: _Built,
+    built: Built,
     numbers: NumericResult,
     path: str,
     clock: _Clock,

@@ -10,10 +10,6 @@ from PIL import Image
 import maccel_aio
 from maccel_aio._core._manifest import parse_manifest
 from maccel_aio._maccel_cffi import ffi, lib
-from maccel_aio.compiler import pixel_table
-from maccel_aio.compiler.importer import import_model
-from maccel_aio.compiler.ir import TensorQuant
-from maccel_aio.compiler.preprocess import Preprocess
 from maccel_aio.errors import CompileError
 from tests.compiler.device import File, sections
 from tests.compiler.onnx_models import Model
@@ -108,14 +104,6 @@ def test_pixels_go_through_a_table_per_channel(tmp_path):
     values = values.astype(np.float32)
     (from_pixels,), (from_values,) = file.run({"x": pixels}), file.run({"x": values})
     np.testing.assert_allclose(from_pixels, from_values, rtol=0.02, atol=0.02)
-
-
-def test_the_pixel_table_holds_the_code_of_every_pixel():
-    _, model = _classifier()
-    graph = import_model(model)
-    graph.tensors["x"].quant = TensorQuant("u8", 1 / 128, 127)
-    table = pixel_table(graph, "x", Preprocess((127.0,) * 3, (128.0,) * 3))
-    np.testing.assert_array_equal(table, np.tile(np.arange(256), (3, 1)))
 
 
 def test_cpu_segments_run_between_bundles_and_the_report_says_why(tmp_path):
