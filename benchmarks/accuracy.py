@@ -18,13 +18,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import onnx
-from open_set.real import open_float
-from open_set.subjects import CASES, Case
-from open_set.verdicts import Figures, Outputs, decibels
 
 import maccel_aio
 from maccel_aio import sync
 from maccel_aio.compiler.report import CompileReport
+from open_set.real import open_float
+from open_set.subjects import CASES, Case
+from open_set.verdicts import Figures, Outputs, decibels
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ def _float_answers(model: onnx.ModelProto, case: Case) -> list[Outputs]:
 def _answers(path: Path, case: Case) -> list[Outputs]:
     with sync.Accelerator("soft:0") as device, sync.load(path, accelerator=device) as model:
         return [
-            [output.copy() for output in model.infer([feed])]
-            for feed in case.feeds(case.judged())
+            [output.copy() for output in model.infer([feed])] for feed in case.feeds(case.judged())
         ]
 
 
@@ -54,7 +53,7 @@ def _compile(model: onnx.ModelProto, case: Case, path: Path) -> CompileReport:
     (name,) = case.model.shapes
     how = case.model.preprocess
     assert how is not None
-    return maccel_aio.compile(
+    report: CompileReport = maccel_aio.compile(
         model,
         path,
         calibration={name: case.feeds(case.calibration())},
@@ -62,6 +61,7 @@ def _compile(model: onnx.ModelProto, case: Case, path: Path) -> CompileReport:
         preprocess={"mean": how.mean, "std": how.std},
         measure=0,
     )
+    return report
 
 
 def judge(case: Case, folder: Path) -> Row:

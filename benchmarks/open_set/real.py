@@ -6,7 +6,9 @@ import onnx
 import onnxruntime as ort
 
 
-def open_float(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> ort.InferenceSession:
+def open_float(
+    model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]
+) -> ort.InferenceSession:
     """Return a session of a model whose inputs get the given shapes, whatever it says itself."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)

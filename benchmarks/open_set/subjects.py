@@ -1,4 +1,4 @@
-"""The models of the accuracy table: pictures to calibrate with, other ones to judge, the verdict."""
+"""The models of the accuracy table: what calibrates them, what judges them, and how."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -100,7 +100,9 @@ def _portraits(later: bool) -> Pixels:
     """Return squares around faces ``[n, 192, 192, 3]``."""
     rows = [boxed(image, face.box, 0.5, 192, 192) for image, face in _faces(later)]
     if not later:  # the clip shows few positions: also wider and narrower ones
-        rows += [boxed(i, f.box, 0.3 + 0.05 * k, 192, 192) for k, (i, f) in enumerate(_faces(False))]
+        rows += [
+            boxed(i, f.box, 0.3 + 0.05 * k, 192, 192) for k, (i, f) in enumerate(_faces(False))
+        ]
         rows = rows[:_CALIBRATION]
     return np.stack(rows)
 

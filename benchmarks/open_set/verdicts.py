@@ -1,4 +1,4 @@
-"""What an answer of the int8 model is worth, beside the float model's answer to the same picture."""
+"""What an answer of the int8 model is worth beside the float model's."""
 
 from collections.abc import Callable, Sequence
 

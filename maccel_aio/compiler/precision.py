@@ -36,6 +36,7 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "Linear"})
 
 _FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul", "Recurrent"})
 _FLOAT_MAKERS = frozenset({"Softmax", "Recurrent"})
+_WIDTHS: tuple[QuantDtype, ...] = ("u8", "s8", "s16", "f32")
 _SUMS = frozenset({"Add", "Sub"})
 
 
@@ -147,11 +148,14 @@ class PrecisionOptions:
         vector_share: pooled vectors stay float when the layers that they feed have less than this
             share of all multiply-accumulates.
         vector_weights: and less than this share of all weights.
+        storage: ``"s16"`` or ``"f32"`` by the name of a tensor that would be stored in 8 bits, or
+            of its 8-bit copy (see `copy_name`): what reads it computes with that.
     """
 
     wide_sums: bool = True
     vector_share: float = 0.01
     vector_weights: float = 0.05
+    storage: Mapping[str, QuantDtype] = field(default_factory=dict)
 
 
 def choose(graph: Graph, on_npu: OnNpu, options: PrecisionOptions | None = None) -> list[Group]:
@@ -182,9 +186,21 @@ class _Chooser:
             group.dtype = "f32"
         elif self.options.wide_sums and self._is_sum(group):
             group.dtype = "s16"
-        if group.dtype == "u8" or self._vector(group):
+        if group.dtype == "u8":
+            group.dtype = self._wished(group.members) or "u8"
             return
-        group.eight = [name for name in group.members if self._feeds_convolution(name)]
+        if self._vector(group):
+            return
+        group.eight = [
+            name
+            for name in group.members
+            if self._feeds_convolution(name) and not self._wished([copy_name(name)])
+        ]
+
+    def _wished(self, names: Iterable[str]) -> QuantDtype | None:
+        """Return the widest storage that the caller chose for one of the tensors."""
+        wishes = {self.options.storage[name] for name in names if name in self.options.storage}
+        return max(wishes, key=_WIDTHS.index, default=None)
 
     def _needs_float(self, name: str) -> bool:
         if name in self.outputs or self.graph.tensor(name).elements <= 1:

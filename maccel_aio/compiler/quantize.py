@@ -151,13 +151,15 @@ class _Quantiser:
             x,
             mean=self._mean(node),
             scale=self._given_scale(node),
-            bits=self._bits(node),
+            bits=self._bits(node, source),
         )
         self._widen(node, float((numbers.bound * numbers.scale).max()))
         qmin, qmax = clamp_codes(node, self.graph.tensor(node.output).storage)
         node.quant = NodeQuant(numbers.weights, numbers.bias, numbers.scale, qmin, qmax)
 
-    def _bits(self, node: Node) -> int:
+    def _bits(self, node: Node, source: TensorQuant) -> int:
+        if source.dtype == "s16" and not self.given:
+            return 16  # the kernels multiply words anyway
         depthwise = node.op == "Conv" and is_depthwise(node)
         return self.options.depthwise_bits if depthwise else 8
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from maccel_aio.compiler.ir import Array, FloatStorage
 
-_ACCUMULATOR_ROOM = 2.0**30
-"""Half of s32: accumulators that stay below this have a factor of two to spare."""
+_BIAS_ROOM = 2.0**29
+_SUM_ROOM = 1.4 * 2.0**30
+"""Of an s32 accumulator, whose limit is 2**31. It binds 16-bit images only."""
 
 _SMALLEST_SCALE = 1e-30
 
@@ -87,8 +88,10 @@ def weight_scale(
     top = 2 ** (bits - 1) - 1
     flat = np.abs(weights.reshape(len(weights), -1).astype(np.float64))
     scale = flat.max(axis=1) / top if wanted is None else np.asarray(wanted, np.float64)
-    for_bias = np.abs(bias.astype(np.float64)) / (x.scale * _ACCUMULATOR_ROOM / 2)
-    for_sum = flat.sum(axis=1) * x.reach / (_ACCUMULATOR_ROOM / 2)
+    for_bias = np.abs(bias.astype(np.float64)) / (x.scale * _BIAS_ROOM)
+    reach = x.reach + abs(x.zero)
+    rounding = flat.shape[1] * reach / 2.0  # by which codes may be larger than weights
+    for_sum = flat.sum(axis=1) * reach / max(_SUM_ROOM - rounding, _SUM_ROOM / 2)
     found: NDArray[np.float64] = np.maximum.reduce(
         [scale, for_bias, for_sum, np.full(len(weights), _SMALLEST_SCALE)]
     )

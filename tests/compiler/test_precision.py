@@ -121,3 +121,24 @@ def test_integer_tensors_have_no_group() -> None:
     name = b.conv("x", 4)
     b.tensors["x"].dtype = np.dtype(np.int64)
     assert [group.members for group in find_groups(b.graph(name), everywhere)] == [[name]]
+
+
+def test_a_tensor_is_stored_as_the_caller_wants() -> None:
+    b = Builder((1, 4, 8, 8))
+    first, second = b.conv("x", 4, act=RELU), b.conv("x", 4)
+    joined = b.add("Concat", [first, second], (1, 8, 8, 8), axis=1)
+    last = b.conv(b.conv(joined, 3, act=RELU), 2)
+    options = PrecisionOptions(storage={second: "s16", "x": "f32"})
+    found = storage(choose(b.graph(last), everywhere, options))
+    assert {found[name] for name in (first, second, joined)} == {"s16"}
+    assert (found["x"], found[last]) == ("f32", "f32")
+
+
+def test_a_convolution_may_read_the_16_bit_stream_itself() -> None:
+    b = Builder((1, 4, 8, 8))
+    stem = b.conv("x", 8)
+    added = b.conv(b.conv(stem, 16, act=RELU), 8, residual=stem)
+    last = b.conv(added, 2)
+    options = PrecisionOptions(storage={copy_name(stem): "s16"})
+    (group,) = [g for g in choose(b.graph(last), everywhere, options) if stem in g.members]
+    assert (group.dtype, group.eight) == ("s16", [])

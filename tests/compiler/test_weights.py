@@ -80,6 +80,17 @@ def test_no_input_can_overflow_the_accumulator(
     np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=float(found.scale.max()))
 
 
+def test_weights_of_words_use_the_room_that_the_accumulator_leaves() -> None:
+    words = InputFormat(1e-4, 0, -32768, 32767)
+    weights = np.random.default_rng(3).normal(size=(2, 1, 1, 300))
+    found = quantise_conv(weights, None, words, bits=16)
+    assert (found.bound < 2**31).all()
+    assert (found.bound > 2**30).all()
+    with_bytes = quantise_conv(weights, None, words).dequantised(words)
+    wide = np.abs(found.dequantised(words) - weights).mean()
+    assert wide < np.abs(with_bytes - weights).mean()
+
+
 def test_a_dead_channel_keeps_its_bias() -> None:
     found = quantise_conv(np.zeros((1, 1, 1, 4)), np.array([3.5]), U8)
     assert found.bias[0] * float(found.scale[0]) == pytest.approx(3.5, rel=1e-6)
