@@ -69,6 +69,7 @@ __all__ = [
     "Residual",
     "Tensor",
     "TensorQuant",
+    "TokenQuant",
 ]
 
 QuantDtype = Literal["u8", "s8", "s16", "f32"]
@@ -193,12 +194,31 @@ class NodeQuant:
 
 
 @dataclass
+class TokenQuant:
+    """Integer weights of a Linear whose rows are quantised one by one, when they are known.
+
+    Attributes:
+        weights: int8 [O, 1, 1, I].
+        bias: float32 [O], real values.
+        scale: float64 [O], of the weights.
+        smooth: float32 [I], by which the columns of the input are multiplied before they are
+            quantised (the weights are divided by it), or None.
+    """
+
+    weights: NDArray[np.int8]
+    bias: NDArray[np.float32]
+    scale: NDArray[np.float64]
+    smooth: NDArray[np.float32] | None = None
+
+
+@dataclass
 class Node:
     """One operation; `inputs` and `outputs` are tensor names, "" for an optional one left out.
 
     Attributes:
         attrs: Python values and arrays, see the module's table.
         act: function applied to the result (after the residual unless `Residual.after_act`).
+        tokens: integer weights of a Linear with a scale per row of its input; then `quant` is None.
         source: names of the ONNX nodes that became this one, for reports.
         float_weights: how weights are kept where they are not integers.
         reason: why it cannot run on the NPU; "" when it can.
@@ -213,6 +233,7 @@ class Node:
     residual: Residual | None = None
     weights: ConvWeights | None = None
     quant: NodeQuant | None = None
+    tokens: TokenQuant | None = None
     source: tuple[str, ...] = ()
     float_weights: FloatStorage = "f32"
     reason: str = ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio.compiler.ir import Activation, CompileError, Graph, Node, QuantDtype, Tensor
+from maccel_aio.compiler.reach import float_bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -150,12 +151,23 @@ class PrecisionOptions:
         vector_weights: and less than this share of all weights.
         storage: ``"s16"`` or ``"f32"`` by the name of a tensor that would be stored in 8 bits, or
             of its 8-bit copy (see `copy_name`): what reads it computes with that.
+        per_token: products of sequences of vectors and constant weights get a scale for every
+            vector, found when it is known, and their inputs stay float until then.
     """
 
     wide_sums: bool = True
     vector_share: float = 0.01
     vector_weights: float = 0.05
     storage: Mapping[str, QuantDtype] = field(default_factory=dict)
+    per_token: bool = True
+
+
+def is_token_layer(graph: Graph, node: Node) -> bool:
+    """Whether a node multiplies every vector of a sequence with constant weights.
+
+    Simplifiers write them as matrices, so more than one row is what tells.
+    """
+    return node.op == "Linear" and math.prod(graph.tensor(node.inputs[0]).dims[:-1]) > 1
 
 
 def choose(graph: Graph, on_npu: OnNpu, options: PrecisionOptions | None = None) -> list[Group]:
@@ -177,12 +189,14 @@ class _Chooser:
         self.readers = graph.consumers()
         self.makers = graph.producers()
         self.outputs = set(graph.outputs)
+        self.bound = float_bound(graph, self.readers, self._reads_float)
         self.all_macs = max(1, sum(macs(graph, node) for node in graph.nodes))
         self.all_weights = max(1, sum(weight_count(node) for node in graph.nodes))
 
     def choose(self, group: Group) -> None:
         """Set the storage of `group`, and who needs an 8-bit copy of it."""
-        if any(self._needs_float(name) for name in group.members) or self._vector(group):
+        bound = all(name in self.bound for name in group.members)
+        if bound or any(map(self._needs_float, group.members)) or self._vector(group):
             group.dtype = "f32"
         elif self.options.wide_sums and self._is_sum(group):
             group.dtype = "s16"
@@ -208,9 +222,13 @@ class _Chooser:
         maker = self.makers.get(name)
         if maker is not None and (not self.on_npu(maker) or maker.op in _FLOAT_MAKERS):
             return True
-        return any(
-            node.op in _FLOAT_READERS or not self.on_npu(node) for node in self.readers[name]
-        )
+        return any(self._reads_float(node, name) for node in self.readers[name])
+
+    def _reads_float(self, node: Node, name: str) -> bool:
+        if node.op in _FLOAT_READERS or not self.on_npu(node):
+            return True
+        per_token = self.options.per_token and node.inputs[0] == name
+        return per_token and is_token_layer(self.graph, node)
 
     def _vector(self, group: Group) -> bool:
         """Whether these are pooled vectors that feed little work."""
@@ -227,7 +245,8 @@ class _Chooser:
 
     def _convolutions(self, name: str) -> list[Node]:
         readers = self.readers[name]
-        return [n for n in readers if n.op in WEIGHTED and n.inputs[0] == name and self.on_npu(n)]
+        found = [n for n in readers if n.op in WEIGHTED and n.inputs[0] == name and self.on_npu(n)]
+        return [n for n in found if not self._reads_float(n, name)]
 
     def _feeds_convolution(self, name: str) -> bool:
         return bool(self._convolutions(name))

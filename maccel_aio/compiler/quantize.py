@@ -19,6 +19,7 @@ from maccel_aio.compiler.precision import (
     insert_copies,
 )
 from maccel_aio.compiler.ranges import affine_u8, symmetric_s16
+from maccel_aio.compiler.tokens import quantise_tokens
 from maccel_aio.compiler.weights import InputFormat, quantise_conv
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class _Quantiser:
         precision = self.options.precision
         if self.given:
             # The prescribed formats are 8-bit on both sides of an addition.
-            precision = replace(precision, wide_sums=False)
+            precision = replace(precision, wide_sums=False, per_token=False)
         groups = choose(self.graph, on_npu, precision)
         groups += insert_copies(self.graph, groups, on_npu)
         for group in groups:
@@ -112,6 +113,8 @@ class _Quantiser:
         for node in self.graph.nodes:
             if node.op in WEIGHTED and node.weights is not None and on_npu(node):
                 self._weigh(node)
+        if precision.per_token:
+            quantise_tokens(self.graph, self.stats, on_npu)
 
     def _set(self, group: Group, quant: TensorQuant) -> None:
         for name in group.members:

@@ -191,6 +191,7 @@ enum mx_op {
    *  out0 dims = in0 dims + [width].  Indices are clamped to the table. */
   MX_OP_GATHER = 13,
   /* DYNQUANT: per-row dynamic quantisation. in0 f32 [.., k]; out0 s8|u8 same dims; out1 f32 [.., 1] row scales.
+   *  cst0 f32 [k], a multiplier per column, or NONE: then x stands for x * cst0[k] (one rounding).
    *  s = max|x| / 127 (0 -> 1); q = clamp(rne(x / s), -127, 127), + 128 for u8. */
   MX_OP_DYNQUANT = 14,
   /* CONVDYN: CONV 1x1 on u8 rows from DYNQUANT (zero 128): in2 = row scales; v = (float)acc * scale[o] * rowscale,

@@ -105,7 +105,7 @@ int mx_check_gather(mx_check *c) {
 }
 
 int mx_check_dynquant(mx_check *c) {
-  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 1, .out_need = 3}));
+  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 1, .out_need = 3, .cst_may = 1}));
   const mxp_tensor *x = mx_in(c, 0), *o = mx_out(c, 0), *s = mx_out(c, 1);
   MX_FORWARD(mx_check_dtype(c, "the input", x->dtype, MX_BIT(MACCEL_F32)));
   MX_FORWARD(mx_check_dtype(c, "output 0", o->dtype, MX_BIT(MACCEL_U8) | MX_BIT(MACCEL_S8)));
@@ -115,6 +115,10 @@ int mx_check_dynquant(mx_check *c) {
   for (int d = 0; d < x->rank - 1; ++d) {
     MX_REQUIRE(c, s->dims[d] == x->dims[d], "dimension %d is %d in the input and %d in output 1", d,
                x->dims[d], s->dims[d]);
+  }
+  if (mx_cst(c, 0) != NULL) {
+    MX_FORWARD(mx_check_vector(c, 0, "the column multiplier vector", MACCEL_F32, x->dims[x->rank - 1]));
+    MX_FORWARD(mx_check_finite(c, 0, "the column multiplier vector", -3.4e38f));
   }
   c->work = 2 * (uint64_t)mx_elements(o);
   return MACCEL_OK;

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.layout import channels_last
-from maccel_aio.compiler.lower import conv, image, moves, pointwise, recurrent, rows
+from maccel_aio.compiler.lower import conv, image, linear, moves, pointwise, recurrent, rows
 from maccel_aio.compiler.lower.bands import cut_into_bands
 from maccel_aio.compiler.lower.context import Context
 from maccel_aio.compiler.planner import plan
@@ -26,7 +26,7 @@ _BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow")
 _RULES: dict[str, Rule] = {
     "Conv": conv.conv,
     "ConvTranspose": conv.conv_transpose,
-    "Linear": conv.linear,
+    "Linear": linear.linear,
     "MaxPool": image.pool,
     "AveragePool": image.pool,
     "Resize": image.resize,

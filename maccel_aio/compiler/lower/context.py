@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maccel_aio.compiler.ir import Activation, Array
+    from maccel_aio.compiler.lower.linear import QuantisedRows
 
 CHANNEL_PITCH = 16
 """Pixels of 8-bit images start at multiples of this many bytes."""
@@ -45,6 +46,7 @@ class Context:
         copies: tensor name -> node that only converts it, and that its producer may write too.
         bordered: input name -> (view with border, pads): see `add_border`.
         done: names of tensors that were written ahead of their node.
+        quantised_rows: rows that got a scale each, by tensor and column factors; see `linear`.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Context:
         self.bordered: dict[str, tuple[View, tuple[int, int, int, int]]] = {}
         self.copies: dict[str, Node] = {}
         self.done: set[str] = set()
+        self.quantised_rows: dict[tuple[str, bytes | None], QuantisedRows] = {}
         self.readers: dict[str, list[Node]] = {}
         for node in nodes:
             for name in node.inputs:

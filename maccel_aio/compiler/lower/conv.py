@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -138,7 +137,7 @@ def emit_conv(
     )
 
 
-def _second(ctx: Context, node: Node) -> View | None:
+def second_of(ctx: Context, node: Node) -> View | None:
     """Return where a second copy of the output goes, if a reader wants another format."""
     copy = ctx.copies.get(node.output)
     if copy is None:
@@ -147,7 +146,8 @@ def _second(ctx: Context, node: Node) -> View | None:
     return ctx.write(copy.output)
 
 
-def _input(ctx: Context, node: Node, total: Sum) -> View:
+def input_of(ctx: Context, node: Node, total: Sum) -> View:
+    """Return where the input lies; a float copy of it for float sums."""
     view = ctx.view(node.inputs[0])
     return view if total.scale is not None else ctx.as_float(view)
 
@@ -167,12 +167,12 @@ def conv(ctx: Context, node: Node) -> None:
         source = border[0]
         window = replace(window, pads=(0, 0, 0, 0))
     else:
-        source = _input(ctx, node, total)
-    x, residual, second = ctx.image(source), _residual(ctx, node), _second(ctx, node)
+        source = input_of(ctx, node, total)
+    x, residual, second = ctx.image(source), _residual(ctx, node), second_of(ctx, node)
     out = as_image(ctx.write(node.output))
     places = Places(x, out, residual, None if second is None else as_image(second))
     for part, where in _groups(total, places, node.act):
-        emit_conv(ctx, where, part, window, node.act, _after(node))
+        emit_conv(ctx, where, part, window, node.act, is_after(node))
 
 
 def _groups(total: Sum, places: Places, act: Activation | None) -> list[tuple[Sum, Places]]:
@@ -195,48 +195,16 @@ def _groups(total: Sum, places: Places, act: Activation | None) -> list[tuple[Su
     return parts
 
 
-def _after(node: Node) -> bool:
+def is_after(node: Node) -> bool:
+    """Whether the residual is added after the activation."""
     return node.residual is not None and node.residual.after_act
-
-
-def linear(ctx: Context, node: Node) -> None:
-    """Lower Linear: a 1x1 convolution over [1, 1, rows, k]."""
-    total = sum_of(node)
-    x = rows_of(ctx, _input(ctx, node, total))
-    residual = None if node.residual is None else rows_of(ctx, ctx.view(node.residual.tensor))
-    second = _second(ctx, node)
-    target = ctx.write(node.output)
-    out = _as_rows(target)
-    if out is None or (second is not None and _as_rows(second) is None):
-        raise CompileError(f"node {node.name!r}: the result cannot be written in rows")
-    places = Places(x, out, residual, None if second is None else _as_rows(second))
-    emit_conv(ctx, places, total, Window((1, 1)), node.act, _after(node))
-
-
-def _as_rows(view: View) -> View | None:
-    rows = view.reshape((1, 1, math.prod(view.dims[:-1]), view.dims[-1]))
-    adjacent = rows is not None and (rows.dims[3] == 1 or rows.strides[3] == rows.item)
-    return rows if adjacent else None
-
-
-def rows_of(ctx: Context, view: View) -> View:
-    """Return a view as [1, 1, rows, k] with adjacent elements, copied if it does not lie so."""
-    rows = _as_rows(view)
-    if rows is None:
-        packed = ctx.reshaped(view, (math.prod(view.dims),)).reshape(view.dims)
-        rows = None if packed is None else _as_rows(packed)
-    if rows is None:
-        # A repeated or transposed operand: lay it out row by row.
-        rows = _as_rows(ctx.copied(view, view.quant, tuple(range(len(view.dims)))))
-    assert rows is not None
-    return rows
 
 
 def conv_transpose(ctx: Context, node: Node) -> None:
     """Lower ConvTranspose: one ordinary convolution per phase of the output grid."""
     total = sum_of(node)
-    x = ctx.image(_input(ctx, node, total))
-    residual, second = _residual(ctx, node), _second(ctx, node)
+    x = ctx.image(input_of(ctx, node, total))
+    residual, second = _residual(ctx, node), second_of(ctx, node)
     out = as_image(ctx.write(node.output))
     other = None if second is None else as_image(second)
     size_in, size_out = (x.dims[1], x.dims[2]), (out.dims[1], out.dims[2])
@@ -333,7 +301,7 @@ def _emit_phase(
         None if whole.residual is None else _grid(whole.residual, row, column),
         None if whole.second is None else _grid(whole.second, row, column),
     )
-    emit_conv(ctx, places, part, window, node.act, _after(node))
+    emit_conv(ctx, places, part, window, node.act, is_after(node))
 
 
 def _crop(x: View, row: Phase, column: Phase) -> View:

@@ -9,7 +9,8 @@ import numpy as np
 
 from maccel_aio.compiler.ir import FLOAT
 from maccel_aio.compiler.isa import Act, Op
-from maccel_aio.compiler.lower.conv import Places, Sum, Window, emit_conv, rows_of
+from maccel_aio.compiler.lower.conv import Places, Sum, Window, emit_conv
+from maccel_aio.compiler.lower.linear import rows_of
 from maccel_aio.compiler.weights import stored_float
 
 if TYPE_CHECKING:

@@ -154,6 +154,7 @@ static void rows(int op) {
   mxp_insn *in = builder_insn(&b, op);
   in->in[0] = x, in->out[0] = y;
   if (quantised) in->out[1] = s;
+  if (quantised && rng_int(&rng, 0, 1)) in->cst[0] = weight;
   in->i[10] = rng_int(&rng, 0, 1);
   clamp_of(in, to), multipliers_of(in);
   if (op == MX_OP_LAYERNORM && rng_int(&rng, 0, 1)) in->cst[0] = weight;

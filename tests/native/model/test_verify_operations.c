@@ -168,6 +168,11 @@ static void quantise(int to) {
 static void quantising(void) {
   SOUND(quantise(MACCEL_S8), NOTHING);
   SOUND(quantise(MACCEL_U8), NOTHING);
+  SOUND(quantise(MACCEL_U8), I.cst[0] = sample_floats(&b, 5, 0, 1));
+  BROKEN(quantise(MACCEL_U8), I.cst[0] = sample_floats(&b, 4, 0, 1),
+         "(DYNQUANT): dimension 0 of the column multiplier vector is 4 instead of 5");
+  BROKEN(quantise(MACCEL_U8), (I.cst[0] = sample_floats(&b, 5, 0, 1), floats(0)[4] = INF),
+         "(DYNQUANT): element 4 of the column multiplier vector is inf");
   BROKEN(quantise(MACCEL_S16), (T(1).stride[2] = 2, T(1).stride[1] = 10, T(1).stride[0] = 30),
          "(DYNQUANT): output 0 has type s16, which this operation does not take");
   BROKEN(quantise(MACCEL_U8), T(2).dims[1] = 2,

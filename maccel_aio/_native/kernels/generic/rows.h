@@ -133,9 +133,11 @@ static void mx_dynquant_row(const mx_task *t, int64_t row, float *v) {
   const int64_t n = x->dims[last];
   const uint8_t *src = x->data + mx_row_offset(x, row);
   uint8_t *dst = o->data + mx_row_offset(o, row);
+  const float *columns = t->cst[0];
   float most = 0.0f;
   for (int64_t i = 0; i < n; ++i) {
     v[i] = *(const float *)(const void *)(src + i * x->stride[last]);
+    if (columns != NULL) v[i] = v[i] * columns[i];
     const float a = mx_fabs(v[i]);
     most = a > most ? a : most;
   }

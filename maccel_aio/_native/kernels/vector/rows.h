@@ -193,6 +193,10 @@ static float row_most_magnitude(const float *from, int64_t n) {
   return f16_most(most);
 }
 
+static f16 columns_at(const float *columns, int64_t i, int64_t n) {
+  return i + 16 <= n ? f16_load(columns + i) : f16_load_first(columns + i, f16_first((int)(n - i)));
+}
+
 static void dynquant_row(const mx_task *t, const row_walk *w, int64_t row) {
   const mx_view *o = &t->out[0], *scales = &t->out[1];
   const int last = o->rank - 1, is_signed = o->dtype == MACCEL_S8;
@@ -202,6 +206,11 @@ static void dynquant_row(const mx_task *t, const row_walk *w, int64_t row) {
   float *to = (float *)t->scratch;
   const float *from = in->stride[last] == 4 ? (const float *)(const void *)src : to;
   if (from == to) mx_load_f32(to, src, in->stride[last], (int)n, 0);
+  const float *columns = (const float *)t->cst[0];
+  if (columns) {
+    ROW_EACH(f16_mul(x, columns_at(columns, i, n)));
+    from = to;
+  }
   const float s = row_most_magnitude(from, n) / 127.0f, divisor = s == 0.0f ? 1.0f : s;
   *(float *)(void *)(scales->data + mx_row_offset(scales, row)) = divisor;
   const f16 d = f16_all(divisor);
