@@ -370,13 +370,15 @@ class Model(BlockingCaches):
             _guard.release(claim)
         return outputs
 
-    def _in_background(self, prepared: Prepared) -> BackgroundJob:
+    def _in_background(
+        self, prepared: Prepared, show: Callable[[list[Array]], list[Array]] = list
+    ) -> BackgroundJob:
         if prepared.steps is None:
-            return BackgroundJob(lambda: self._run_parts(prepared, None, None))
+            return BackgroundJob(lambda: show(self._run_parts(prepared, None, None)))
         state = prepared.steps.state
         with state.queueing:  # so that what has its turn first also starts first
             turn = ThreadTurn(state.turns, prepared.steps.slots)
-            return BackgroundJob(lambda: self._run_parts(prepared, None, turn), turn.leave)
+            return BackgroundJob(lambda: show(self._run_parts(prepared, None, turn)), turn.leave)
 
     def _warn_in_loop(self) -> None:
         if not Model._warned and is_running():

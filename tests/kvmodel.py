@@ -84,3 +84,21 @@ def build(path: Path, tokens: int = 4, slots: int = 1, weights: Weights | None =
     model = attention(tokens, weights or Weights())
     compile(model, path, precision="float32", state=state)
     return path
+
+
+def running_sum(path: Path, slots: int = 1) -> Path:
+    """Compile a model whose state is a total: the next one is total + x, and y is twice that."""
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Add", ["x", "total"], ["next"]),
+        helper.make_node("Mul", ["next", "two"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "sum",
+        [value(name, TensorProto.FLOAT, [1, HIDDEN]) for name in ("x", "total")],
+        [value(name, TensorProto.FLOAT, [1, HIDDEN]) for name in ("y", "next")],
+        [helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    compile(model, path, precision="float32", state=StateOptions({"total": "next"}, slots=slots))
+    return path

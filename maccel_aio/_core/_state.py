@@ -7,6 +7,7 @@ request. Whoever calls here holds the turn of the slots concerned.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +20,7 @@ from maccel_aio.errors import CacheOverflowError, InvalidError, ShapeError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from maccel_aio._core._manifest import Variant
+    from maccel_aio._core._manifest import Manifest, Variant
     from maccel_aio._core._state_spec import CacheSpec, StateSpec
     from maccel_aio._typing import Array
 
@@ -60,9 +61,7 @@ class Cache:
         if spec.axis is not None:
             room[spec.axis] += spare
         self._memory = np.zeros((slots, *room), np.float32)
-        self.info = CacheInfo(
-            spec.name, spec.layer_hash, 4 * int(np.prod(shape)), slots, shape, spec.axis
-        )
+        self.info = _describe(spec, shape, slots)
 
     def rows(self, slot: int, start: int, stop: int) -> Array:
         """Return a view of rows of a slot; of all of it where it has no rows."""
@@ -251,6 +250,19 @@ class State:
             for cache, axis in grown:
                 target = cache.rows(slot, start, start + len(rows))
                 target[...] = np.take(cache.whole(slot), rows, axis=axis)
+
+
+def _describe(spec: CacheSpec, shape: tuple[int, ...], slots: int) -> CacheInfo:
+    size = 4 * math.prod(shape)
+    return CacheInfo(spec.name, spec.layer_hash, size, slots, shape, spec.axis)
+
+
+def cache_infos(manifest: Manifest) -> list[CacheInfo]:
+    """Return the caches that a model will have."""
+    state, values = manifest.state, manifest.variants[0].values
+    caches = () if state is None else state.caches
+    slots = 1 if state is None else state.slots
+    return [_describe(cache, values[cache.input].shape, slots) for cache in caches]
 
 
 def _step(spec: StateSpec, variant: Variant) -> int:

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
 import maccel_aio
 import maccel_aio.sync
 from maccel_aio import BatchParam
-from maccel_aio.compiler import StateOptions, compile  # noqa: A004 - the name of the act
 from tests import kvmodel
 
 WEIGHTS = kvmodel.Weights()
@@ -30,21 +28,7 @@ def kv_path(tmp_path_factory):
 @pytest.fixture(scope="session")
 def sum_path(tmp_path_factory):
     """The next total is total + x, and y twice that."""
-    value = helper.make_tensor_value_info
-    nodes = [
-        helper.make_node("Add", ["x", "total"], ["next"]),
-        helper.make_node("Mul", ["next", "two"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes, "sum",
-        [value("x", TensorProto.FLOAT, [1, 8]), value("total", TensorProto.FLOAT, [1, 8])],
-        [value("y", TensorProto.FLOAT, [1, 8]), value("next", TensorProto.FLOAT, [1, 8])],
-        [helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    path = tmp_path_factory.mktemp("sum") / "sum.mxq"
-    compile(model, path, precision="float32", state=StateOptions({"total": "next"}, slots=2))
-    return path
+    return kvmodel.running_sum(tmp_path_factory.mktemp("sum") / "sum.mxq", slots=2)
 
 
 @pytest.fixture

@@ -51,4 +51,5 @@ class Described(abc.ABC, Generic[ScaleT]):
 
 
 def _info(tensor: Tensor) -> BufferInfo:
-    return BufferInfo(*tensor.shape * 4)
+    capacity = 0 if tensor.tokens is None else tensor.tokens.capacity
+    return BufferInfo(*tensor.held * 3, *tensor.most, capacity)

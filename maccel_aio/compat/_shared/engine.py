@@ -59,6 +59,20 @@ class Engine(sync.Model):
         self._here()
         return BackgroundJob(function)
 
+    def submit_then(
+        self, arrays: list[Array], show: Callable[[list[Array]], list[Array]]
+    ) -> BackgroundJob:
+        """Submit a call of a model with state, from its first token on.
+
+        Args:
+            arrays: the inputs, without a batch dimension.
+            show: makes what the job returns of the outputs.
+
+        Raises:
+            MaccelError: as ``submit`` does.
+        """
+        return self._in_background(self.prepare(arrays, None, 0, None, None, 0), show)
+
     def run_stages(self, prepared: Prepared, values: Values) -> Values:
         """Run the segments of a variant one after the other and return all values.
 

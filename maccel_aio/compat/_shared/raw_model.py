@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 import numpy as np
 
 from maccel_aio._core._file import read_manifest
+from maccel_aio._core._state import cache_infos
 from maccel_aio.compat._shared import convert, shapes, tracing
+from maccel_aio.compat._shared.cached_runner import CachedRunner, cached_variants
 from maccel_aio.compat._shared.choice import CoreChoice, resolve_mode, target_places
 from maccel_aio.compat._shared.config_state import ConfigState
 from maccel_aio.compat._shared.pending import Later
@@ -71,6 +73,8 @@ class RawModel(Generic[StateT]):
             self.state = copy.deepcopy(state)
             manifest = self._read()
             self.mode = self._resolve(manifest)
+            #: What it keeps from one call to the next.
+            self.caches = () if state.bundle >= 0 else tuple(cache_infos(manifest))
             self.variants = self._variants(manifest)
         self.identifier = next(_identifiers)
 
@@ -92,6 +96,8 @@ class RawModel(Generic[StateT]):
         return mode
 
     def _variants(self, manifest: Manifest) -> tuple[Variant, ...]:
+        if self.caches:
+            return cached_variants(manifest)
         try:
             return make_variants(self._only_bundle(one) for one in manifest.variants)
         except IndexError:
@@ -135,7 +141,8 @@ class RawModel(Generic[StateT]):
                 raise self.error.of(code, "the model is launched already", self.path)
             choice = CoreChoice(self.state)
             try:
-                self.runner = Runner(self.path, choice, accelerator, self._symmetric)
+                make = CachedRunner if self.caches else Runner
+                self.runner = make(self.path, choice, accelerator, self._symmetric)
             except InvalidError as problem:  # cores that the device lacks
                 code = StatusCode.Driver_FailedToClaimCores
                 raise self.error.of(code, problem.reason, self.path) from problem
@@ -204,12 +211,16 @@ class RawModel(Generic[StateT]):
             VendorError: as the status says.
         """
         arrays = as_list(inputs)
-        if cache_size or params is not None:
-            self._check_cache(cache_size, params)
+        size = convert.int32(cache_size)
+        if (size or params) and not self.caches:
+            why = "the model has no KV cache: leave cache_size and params out"
+            raise self.error.of(StatusCode.Model_NoCache, why, self.path)
         runner = self.runner
         try:
             if runner is None:
                 return self._refuse(arrays, wanted)
+            if isinstance(runner, CachedRunner):
+                return runner.infer_cached(arrays, outputs, wanted, size, params)
             return runner.infer(arrays, outputs, wanted, to_float)
         except MaccelError as problem:
             raise self.error.wrap(problem) from problem
@@ -250,11 +261,6 @@ class RawModel(Generic[StateT]):
         _, layouts = shapes.find_variant([array.shape for array in arrays], expected)
         layouts.choose(wanted)
         raise self.not_running()
-
-    def _check_cache(self, cache_size: object, params: object) -> None:
-        if convert.int32(cache_size) or params:
-            why = "the model has no KV cache: leave cache_size and params out"
-            raise self.error.of(StatusCode.Model_NoCache, why, self.path)
 
 
 def as_list(inputs: Any) -> list[Array]:  # noqa: ANN401 - whatever has a shape

@@ -27,6 +27,17 @@ class Coding(NamedTuple):
     zero_point: int
 
 
+class Tokens(NamedTuple):
+    """A dimension over tokens: callers bring any number of them."""
+
+    #: Which dimension of an item.
+    axis: int
+    #: Tokens of a step of the program.
+    step: int
+    #: Most tokens that a sequence may have.
+    capacity: int
+
+
 class Tensor:
     """One input or output.
 
@@ -37,14 +48,33 @@ class Tensor:
     Args:
         spec: from the manifest.
         quantised: whether the NPU holds it as bytes that a caller may bring or take.
+        tokens: its dimension over tokens, which is -1 in its shape; None without.
     """
 
-    def __init__(self, spec: TensorSpec, quantised: bool) -> None:
+    def __init__(self, spec: TensorSpec, quantised: bool, tokens: Tokens | None = None) -> None:
         self.spec = spec
+        self.tokens = tokens
         self.quantised = quantised and spec.device_dtype in ("uint8", "int8")
-        self._item = item_shape(spec, True)
-        self.shape = _three(self._item)
+        self.item = self._sized(-1)
+        self.shape = fill_up(self.item)
         self.takes_pixels = spec.preprocess is not None
+
+    def _sized(self, tokens: int) -> tuple[int, ...]:
+        """Return the shape of an item with so many tokens."""
+        item = item_shape(self.spec, True)
+        if self.tokens is None:
+            return item
+        return (*item[: self.tokens.axis], tokens, *item[self.tokens.axis + 1 :])
+
+    @property
+    def held(self) -> tuple[int, int, int]:
+        """The shape of what the NPU holds: of the tokens of a step."""
+        return fill_up(self._sized(0 if self.tokens is None else self.tokens.step))
+
+    @property
+    def most(self) -> tuple[int, int, int]:
+        """The shape of the most that a call may bring."""
+        return fill_up(self._sized(0 if self.tokens is None else self.tokens.capacity))
 
     @property
     def coding(self) -> Coding:
@@ -78,9 +108,10 @@ class Tensor:
         items = array if array.ndim == 4 else array[np.newaxis]
         if not hwc:
             items = items.transpose(0, 2, 3, 1)
-        return to_onnx(self.spec, _HWC, items.reshape(len(items), *self._item), leads=True)
+        return to_onnx(self.spec, _HWC, items.reshape(len(items), *self.item), leads=True)
 
 
-def _three(dims: tuple[int, ...]) -> tuple[int, int, int]:
+def fill_up(dims: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return three dimensions: ones in front where there are fewer, the first folded for more."""
     filled = (1,) * (3 - len(dims)) + dims
     return math.prod(filled[:-2]), filled[-2], filled[-1]

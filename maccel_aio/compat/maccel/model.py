@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, List, Optional, Tuple, Union  # noqa: F401, UP
 import numpy as np  # noqa: F401 - clients can reach it
 
 from maccel_aio._typing import override
+from maccel_aio.compat._shared.cache import MaccelCaches
 from maccel_aio.compat._shared.log import package_logger
 from maccel_aio.compat._shared.maccel_state import MaccelState
 from maccel_aio.compat._shared.model import BaseModel
@@ -20,6 +21,8 @@ from maccel_aio.compat.maccel.model_variant_handle import *  # noqa: F403
 from maccel_aio.compat.maccel.model_variant_handle import ModelVariantHandle, make_scale
 from maccel_aio.compat.maccel.type import *  # noqa: F403
 from maccel_aio.compat.maccel.type import (
+    CacheInfo,
+    CacheType,
     Cluster,
     Core,
     CoreId,
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Model", "load"]
 
 
-class Model(BaseModel[MaccelState, Scale, CoreId, CoreMode]):
+class Model(MaccelCaches[CacheInfo], BaseModel[MaccelState, Scale, CoreId, CoreMode]):
     """A model file; calls need it launched. Any thread, also many at one time.
 
     Args:
@@ -53,6 +56,8 @@ class Model(BaseModel[MaccelState, Scale, CoreId, CoreMode]):
 
     _error = MAccelError
     _log = package_logger("maccel")
+    _cache_info = CacheInfo
+    _cache_types = CacheType
     _acc: Accelerator | None
 
     def __init__(self, path: str, model_config: ModelConfig | None = None) -> None:

@@ -8,6 +8,7 @@ import numpy as np  # noqa: F401 - clients can reach it
 
 from maccel_aio._typing import override
 from maccel_aio.compat._shared import devices
+from maccel_aio.compat._shared.cache import QbRuntimeCaches
 from maccel_aio.compat._shared.log import package_logger
 from maccel_aio.compat._shared.model import BaseModel
 from maccel_aio.compat._shared.qbruntime_state import QbRuntimeState
@@ -25,6 +26,8 @@ from maccel_aio.compat.qbruntime.qbruntime import QbRuntimeError
 from maccel_aio.compat.qbruntime.type import *  # noqa: F403
 from maccel_aio.compat.qbruntime.type import (
     BatchParam,
+    CacheInfo,
+    CacheType,
     Cluster,
     Core,
     CoreId,
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Model", "load"]
 
 
-class Model(BaseModel[QbRuntimeState, Scale, CoreId, CoreMode]):
+class Model(QbRuntimeCaches[CacheInfo], BaseModel[QbRuntimeState, Scale, CoreId, CoreMode]):
     """A model file; calls need it launched. Any thread, also many at one time.
 
     Args:
@@ -56,6 +59,8 @@ class Model(BaseModel[QbRuntimeState, Scale, CoreId, CoreMode]):
 
     _error = QbRuntimeError
     _log = package_logger("qbruntime")
+    _cache_info = CacheInfo
+    _cache_types = CacheType
     _acc: Accelerator | None
 
     def __init__(self, path: str, model_config: ModelConfig | None = None) -> None:
