@@ -44,6 +44,7 @@ COVERED_BY = {
     "maccel_aio/_core/_summary.py": MODEL,
     "maccel_aio/_core/_types.py": "tests/core/test_shapes.py",
     "maccel_aio/compat/_shared/accelerator.py": "tests/compat/test_accelerator.py",
+    "maccel_aio/compat/_shared/cache.py": "tests/compat/test_cache.py",
     "maccel_aio/compat/_shared/cached_runner.py": "tests/compat/test_cache.py",
     "maccel_aio/compat/_shared/choice.py": COMPAT_MODEL,
     "maccel_aio/compat/_shared/described.py": COMPAT_MODEL,
