@@ -17,6 +17,8 @@ from maccel_aio._core._buffer import Buffer as Buffer
 from maccel_aio._core._config import ModelConfig as ModelConfig
 from maccel_aio._core._devices import Pool as Pool
 from maccel_aio._core._devices import open_pool as open_pool
+from maccel_aio._core._events import DeviceEvent as DeviceEvent
+from maccel_aio._core._events import DeviceEvents as DeviceEvents
 from maccel_aio._core._file import read_manifest as read_manifest
 from maccel_aio._core._histogram import Histogram as Histogram
 from maccel_aio._core._manifest import Layer as Layer
@@ -45,8 +47,11 @@ from maccel_aio._core._types import CoreId as CoreId
 from maccel_aio._core._types import CoreMode as CoreMode
 from maccel_aio._core._types import DeviceStats as DeviceStats
 from maccel_aio._core._types import JobState as JobState
+from maccel_aio._core._types import LatencySetPolicy as LatencySetPolicy
 from maccel_aio._core._types import LayerTime as LayerTime
+from maccel_aio._core._types import MaintenancePolicy as MaintenancePolicy
 from maccel_aio._core._types import ModelStats as ModelStats
+from maccel_aio._core._types import SchedulePolicy as SchedulePolicy
 from maccel_aio._core._types import StreamItem as StreamItem
 from maccel_aio._core._types import StreamStats as StreamStats
 from maccel_aio._core._types import TensorSpec as TensorSpec
@@ -94,6 +99,8 @@ __all__ = [
     "CoreId",
     "CoreMode",
     "DeadlineError",
+    "DeviceEvent",
+    "DeviceEvents",
     "DeviceInfo",
     "DeviceLostError",
     "DeviceNotFoundError",
@@ -106,9 +113,11 @@ __all__ = [
     "Job",
     "JobState",
     "JobView",
+    "LatencySetPolicy",
     "Layer",
     "LayerTime",
     "MaccelError",
+    "MaintenancePolicy",
     "Manifest",
     "Model",
     "ModelConfig",
@@ -122,6 +131,7 @@ __all__ = [
     "PooledModel",
     "QueueFullError",
     "ReplicaStats",
+    "SchedulePolicy",
     "Segment",
     "ShapeError",
     "Stream",

@@ -34,8 +34,11 @@ from maccel_aio._core._types import CoreId as CoreId
 from maccel_aio._core._types import CoreMode as CoreMode
 from maccel_aio._core._types import DeviceStats as DeviceStats
 from maccel_aio._core._types import JobState as JobState
+from maccel_aio._core._types import LatencySetPolicy as LatencySetPolicy
 from maccel_aio._core._types import LayerTime as LayerTime
+from maccel_aio._core._types import MaintenancePolicy as MaintenancePolicy
 from maccel_aio._core._types import ModelStats as ModelStats
+from maccel_aio._core._types import SchedulePolicy as SchedulePolicy
 from maccel_aio._core._types import StreamItem as StreamItem
 from maccel_aio._core._types import TensorSpec as TensorSpec
 from maccel_aio._core._types import Timing as Timing
@@ -79,10 +82,10 @@ __all__ = [
     "CancelledRequestError", "CloseReport", "ClosedError", "Cluster", "CompileError", "Core",
     "CoreId", "CoreMode", "DeadlineError", "DeviceLostError", "DeviceNotFoundError",
     "DeviceStats", "ForkedError", "InferenceError", "InvalidError", "Job", "JobState",
-    "LayerTime", "MaccelError", "Model", "ModelConfig", "ModelFormatError", "ModelStats",
-    "NoCacheError",
-    "OutOfMemoryError", "QueueFullError", "ShapeError", "StreamItem", "TensorSpec", "Timing",
-    "UnsupportedError", "WaitTimeoutError", "WrongLoopError", "load",
+    "LatencySetPolicy", "LayerTime", "MaccelError", "MaintenancePolicy", "Model", "ModelConfig",
+    "ModelFormatError", "ModelStats", "NoCacheError", "OutOfMemoryError", "QueueFullError",
+    "SchedulePolicy", "ShapeError", "StreamItem", "TensorSpec", "Timing", "UnsupportedError",
+    "WaitTimeoutError", "WrongLoopError", "load",
 ]  # fmt: skip
 
 _FOREVER = 3600.0 * 24

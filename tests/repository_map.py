@@ -36,6 +36,7 @@ COVERED_BY = {
     "maccel_aio/_core/_entries.py": JOBS,
     "maccel_aio/_core/_graveyard.py": "tests/core/test_guard.py",
     "maccel_aio/_core/_job.py": JOBS,
+    "maccel_aio/_core/_limits.py": "tests/core/test_policies.py",
     "maccel_aio/_core/_manifest.py": "tests/core/test_file.py",
     "maccel_aio/_core/_port.py": JOBS,
     "maccel_aio/_core/_reactor.py": LOOPS,

@@ -302,9 +302,9 @@ def test_a_broken_cpu_segment_is_a_format_error(tmp_path):
 
 def test_the_blocking_twin_has_the_nouns_and_errors_of_the_package():
     only_async = {
-        "BatchedModel", "BatchedStats", "DeviceInfo", "Histogram", "Hooks", "JobView", "Layer",
-        "Manifest", "Peaks", "Pool", "PoolStats", "PooledModel", "ReplicaStats", "Segment",
-        "Stream", "StreamStats", "Trace", "Variant",
+        "BatchedModel", "BatchedStats", "DeviceEvent", "DeviceEvents", "DeviceInfo", "Histogram",
+        "Hooks", "JobView", "Layer", "Manifest", "Peaks", "Pool", "PoolStats", "PooledModel",
+        "ReplicaStats", "Segment", "Stream", "StreamStats", "Trace", "Variant",
     }  # fmt: skip
     functions = {"compile", "isa", "measure_peaks", "open_pool", "read_manifest", "trace"}
     missing = set(maccel_aio.__all__) - only_async - functions - set(maccel.__all__)

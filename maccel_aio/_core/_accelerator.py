@@ -14,6 +14,7 @@ import numpy as np
 
 from maccel_aio._core import _binding, _device
 from maccel_aio._core._buffer import Buffer
+from maccel_aio._core._events import DeviceEvents, Watch
 from maccel_aio._core._model import Model
 from maccel_aio._core._resident import Resident
 from maccel_aio._core._threads import Opening, shielded
@@ -229,6 +230,19 @@ class Accelerator(BaseAccelerator):
         from maccel_aio._core._devices import open_pool
 
         return open_pool([self, *others])
+
+    def events(self, *, interval: float = 0.1, stall: float = 10.0) -> DeviceEvents:
+        """Watch the device: ``async with`` the result, then ``async for`` its events.
+
+        Args:
+            interval: seconds between two looks while somebody waits for an event.
+            stall: seconds without a completion after which a device with work has stalled.
+
+        Raises:
+            InvalidError: if one of them is not positive.
+            ClosedError: by the block, if the accelerator is not open.
+        """
+        return DeviceEvents(lambda: Watch(self.name, self.stats, stall), interval)
 
     def adopt(self, model: Model) -> None:
         """Remember a model, to close it with the accelerator."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from maccel_aio._core import _binding, _shapes
+from maccel_aio._core import _binding, _limits, _shapes
 from maccel_aio._core._arrays import LARGE_BYTES, Plan, cast, from_onnx, needs_cast
 from maccel_aio._core._buffer import Buffer
 from maccel_aio._core._config import ModelConfig
@@ -23,7 +21,6 @@ from maccel_aio._core._types import ModelStats
 from maccel_aio._typing import override
 from maccel_aio.errors import (
     ClosedError,
-    DeadlineError,
     InvalidError,
     NoCacheError,
     ShapeError,
@@ -252,11 +249,11 @@ class BaseModel:
         Raises:
             ShapeError: if the arrays fit no variant.
             InvalidError: if an argument is not of its type.
-            DeadlineError: if the deadline is not in the future.
+            DeadlineError: if the deadline is not in the future, or nearer than the model needs.
             NoCacheError: if it asks for a cache that the model does not have.
             CacheOverflowError: if its tokens find no room in the cache.
         """
-        deadline_ns = 0 if deadline is None else _absolute(deadline)
+        deadline_ns = _limits.absolute(self._config, deadline)
         given = None if out is None else _checked_out(out)
         priority = _checked_priority(priority)
         resident = self._here()
@@ -265,8 +262,9 @@ class BaseModel:
             steps = split(
                 resident.state, variants, arrays, given, cache_size, _checked_params(params)
             )
+            limit_ns = _limits.limit(resident.loaded[0], deadline_ns)
             return Prepared(
-                resident.loaded[0], arrays, given, None, _NO_TRANSFER.match, deadline_ns, priority,
+                resident.loaded[0], arrays, given, None, _NO_TRANSFER.match, limit_ns, priority,
                 steps=steps,
             )  # fmt: skip
         if cache_size or params:
@@ -274,7 +272,8 @@ class BaseModel:
         for loaded in resident.loaded:
             made = fit(loaded, arrays, given, deadline_ns, priority)
             if made is not None:
-                return made
+                limit_ns = _limits.limit(loaded, deadline_ns)
+                return made if limit_ns == deadline_ns else made._replace(deadline_ns=limit_ns)
         raise ShapeError(self._mismatch(arrays))
 
     def prepare_step(self, call: Prepared, step: Step) -> Prepared:
@@ -393,18 +392,6 @@ def _checked_priority(priority: object) -> int:
         if -(1 << 31) <= number < 1 << 31:
             return number
     raise InvalidError(f"a priority is an integer of 32 bits, not {priority!r}")
-
-
-def _absolute(deadline: float) -> int:
-    try:
-        deadline = float(deadline)
-    except (TypeError, ValueError):
-        raise InvalidError(f"a deadline is a number of seconds, not {deadline!r}") from None
-    if math.isnan(deadline):
-        raise InvalidError("the deadline is not a number")
-    if deadline <= 0:
-        raise DeadlineError(f"the deadline was {-deadline:g} s ago: nothing was submitted")
-    return time.monotonic_ns() + int(min(deadline, 1e9) * 1e9)
 
 
 def finish_outputs(prepared: Prepared, values: dict[str, Array]) -> list[Array]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from maccel_aio._typing import Array, Buffer
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 MAX_RANK = 6
 MAX_IO = 32
 
@@ -240,7 +240,7 @@ def device_stats(device: Handle) -> tuple[int, ...]:
     check(lib.maccel_device_get_stats(device, out))
     names = (
         "submitted", "completed", "canceled", "expired", "failed", "abandoned", "queued",
-        "running", "busy_ns", "open_ns", "overflow", "stale", "buffer_bytes",
+        "running", "busy_ns", "open_ns", "overflow", "stale", "buffer_bytes", "lost",
     )  # fmt: skip
     return tuple(getattr(out, name) for name in names)
 
@@ -248,19 +248,16 @@ def device_stats(device: Handle) -> tuple[int, ...]:
 # ---- models
 
 
-def load_model(
-    device: Handle, program: Buffer, consts: Buffer, options: tuple[int, int, int, int]
-) -> Handle:
+def load_model(device: Handle, program: Buffer, consts: Buffer, options: tuple[int, ...]) -> Handle:
     """Verify, pack and place one program. Blocks; both buffers may go afterwards.
 
     Args:
         device: where to.
         program: buffer of the PROGRAM section.
         consts: buffer of the CONSTS section.
-        options: core mask, core mode, number of cores, activation slots.
+        options: the fields of maccel_model_options, in order.
     """
-    chosen = ffi.new("maccel_model_options *")
-    chosen.core_mask, chosen.core_mode, chosen.num_cores, chosen.slots = options
+    chosen = ffi.new("maccel_model_options *", options)
     out = ffi.new("maccel_model **")
     with ffi.from_buffer(program) as code, ffi.from_buffer(consts) as data:
         check(lib.maccel_model_load(device, code, len(code), data, len(data), chosen, out))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from maccel_aio._core._types import Cluster, Core, CoreId, CoreMode
+from maccel_aio._core._types import (
+    Cluster,
+    Core,
+    CoreId,
+    CoreMode,
+    LatencySetPolicy,
+    MaintenancePolicy,
+    SchedulePolicy,
+)
 from maccel_aio._typing import override
 
 if TYPE_CHECKING:
@@ -20,8 +29,31 @@ _CLUSTER_SHIFT = {Cluster.Cluster0: 0, Cluster.Cluster1: 8}
 _CORE_BIT = {core: bit for bit, core in enumerate((*_LOCAL_CORES, Core.GlobalCore))}
 
 
+E = TypeVar("E", bound=enum.Enum)
+
+#: Numbers of maccel_schedule.
+_SCHEDULES = {SchedulePolicy.ByPriority: 0, SchedulePolicy.FIFO: 1, SchedulePolicy.LIFO: 2}
+_US = 1000
+#: The longest latency, microseconds: 285 years.
+MOST_LATENCY = (1 << 53) - 1
+
+
+class Options(NamedTuple):
+    """What the native loader takes."""
+
+    core_mask: int
+    core_mode: int
+    num_cores: int
+    slots: int
+    schedule: int
+    #: Whether deadlines count the shortest time that the device has seen.
+    foresee: bool
+    #: Nanoseconds that deadlines are earlier by.
+    early_ns: int
+
+
 class ModelConfig:
-    """Which cores a model uses and how they share the work.
+    """Which cores a model uses, how they share the work, and which request comes next.
 
     The semantics are those of the vendor's runtime: a setter returns True, or returns False, logs
     the reason, and leaves everything as it was. A fresh object is in automatic mode.
@@ -44,6 +76,11 @@ class ModelConfig:
         self._slots = -1
         self._bundle = -1
         self._async_pipeline = False
+        self._schedule = SchedulePolicy.ByPriority
+        self._latency_set = LatencySetPolicy.Manual
+        self._maintenance = MaintenancePolicy.DropExpired
+        self._early: tuple[int, ...] = ()
+        self._finish: tuple[int, ...] = ()
         if num_cores is not None:
             if not self.set_single_core_mode(num_cores):
                 raise ValueError(f"num_cores must be at least 1, got {num_cores}")
@@ -200,21 +237,127 @@ class ModelConfig:
         """Return whether only a number of cores was given, not which."""
         return self._automatic
 
-    def native_options(self) -> tuple[int, int, int, int]:
-        """Return (core_mask, core_mode, num_cores, slots) as the native loader takes them."""
+    # ---- which request comes next, and which comes too late
+
+    @property
+    def schedule_policy(self) -> SchedulePolicy:
+        """Which of the model's queued requests a core takes next; by priority unless set.
+
+        Between models the order is by priority, then submission; requests under FIFO and LIFO
+        have priority 0 there.
+        """
+        return self._schedule
+
+    @schedule_policy.setter
+    def schedule_policy(self, policy: SchedulePolicy) -> None:
+        self._schedule = _member(SchedulePolicy, policy)
+
+    @property
+    def maintenance_policy(self) -> MaintenancePolicy:
+        """What becomes of requests that are too late; they are dropped unless set.
+
+        Under ``Maintain`` neither ``deadline=`` nor the latency set keeps a request from running.
+        """
+        return self._maintenance
+
+    @maintenance_policy.setter
+    def maintenance_policy(self, policy: MaintenancePolicy) -> None:
+        self._maintenance = _member(MaintenancePolicy, policy)
+
+    @property
+    def latency_set_policy(self) -> LatencySetPolicy:
+        """Who says how long requests take; the two lists, which are empty, unless set."""
+        return self._latency_set
+
+    @latency_set_policy.setter
+    def latency_set_policy(self, policy: LatencySetPolicy) -> None:
+        self._latency_set = _member(LatencySetPolicy, policy)
+
+    @property
+    def early_latencies(self) -> list[int]:
+        """How long a core needs for a request, microseconds: one number a variant. A copy.
+
+        The last number stands for all further variants, none for not known. A request that has less
+        time than this left until its deadline is too late.
+        """
+        return list(self._early)
+
+    @early_latencies.setter
+    def early_latencies(self, latencies: Iterable[int]) -> None:
+        self._early = _latencies(latencies)
+
+    @property
+    def finish_latencies(self) -> list[int]:
+        """The deadline of requests that bring none, or a later one, microseconds. A copy.
+
+        Counted from the call, one number a variant, as in ``early_latencies``.
+        """
+        return list(self._finish)
+
+    @finish_latencies.setter
+    def finish_latencies(self, latencies: Iterable[int]) -> None:
+        self._finish = _latencies(latencies)
+
+    def drops_expired(self) -> bool:
+        """Return whether requests that are too late do not run."""
+        return self._maintenance is MaintenancePolicy.DropExpired
+
+    def early_ns(self, variant: int) -> int:
+        """Return what ``early_latencies`` says of a variant, nanoseconds; 0 where none counts."""
+        return self._latency(self._early, variant)
+
+    def finish_ns(self, variant: int) -> int:
+        """Return what ``finish_latencies`` says of a variant, nanoseconds; 0 where none counts."""
+        return self._latency(self._finish, variant)
+
+    def _latency(self, latencies: tuple[int, ...], variant: int) -> int:
+        given = self._latency_set is LatencySetPolicy.Manual and self.drops_expired()
+        if not given or not latencies:
+            return 0
+        return latencies[min(variant, len(latencies) - 1)] * _US
+
+    def core_mask(self) -> int:
+        """Return the chosen cores as the native loader takes them; 0 for all."""
         mask = 0
         for core_id in self._core_ids:
             mask |= 1 << (_CLUSTER_SHIFT[core_id.cluster] + _CORE_BIT[core_id.core])
         for cluster in self._clusters:
             for bit in _CORE_BIT.values():
                 mask |= 1 << (_CLUSTER_SHIFT[cluster] + bit)
-        return mask, self._mode.value, self._num_cores, max(self._slots, 0)
+        return mask
+
+    def native_options(self, early_ns: int = 0) -> Options:
+        """Return what the native loader takes.
+
+        Args:
+            early_ns: how long a core needs for the program that is loaded, or 0.
+        """
+        foresee = self._latency_set is LatencySetPolicy.Auto
+        return Options(
+            self.core_mask(), self._mode.value, self._num_cores, max(self._slots, 0),
+            _SCHEDULES[self._schedule], foresee, early_ns,
+        )  # fmt: skip
 
 
 def _integer(value: object) -> int:
     if not hasattr(value, "__index__"):
         raise TypeError(f"an integer is needed, got {type(value).__name__}")
     return int(value.__index__())
+
+
+def _member(kind: type[E], value: object) -> E:
+    if not isinstance(value, kind):
+        names = ", ".join(member.name for member in kind)
+        raise TypeError(f"a {kind.__name__} is needed ({names}), got {value!r}")
+    return value
+
+
+def _latencies(values: Iterable[int]) -> tuple[int, ...]:
+    """Check microseconds: any that fit 64 bits as nanoseconds."""
+    numbers = tuple(map(_integer, values))
+    if any(not 0 <= number <= MOST_LATENCY for number in numbers):
+        raise ValueError(f"latencies are microseconds, 0 to {MOST_LATENCY}, got {list(numbers)}")
+    return numbers
 
 
 def _refuse(message: str, *args: object) -> bool:

@@ -256,6 +256,8 @@ class LoopModel(BaseModel):
         arrays = prepared.arrays
         if plan is None or bundle is None or plan.needs_copy or prepared.out is not None:
             return
+        if prepared.loaded.finish_ns:  # every call has a deadline of its own
+            return
         simple = plan.contiguous == (True,) and [one.contiguous for one in plan.results] == [True]
         if simple and arrays[0] is x:
             if len(self.forms) >= _FORMS_KEPT:

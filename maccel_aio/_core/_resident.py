@@ -71,6 +71,9 @@ class Loaded(NamedTuple):
     stages: tuple[Stage, ...]
     #: The planner for arrays in user order, if one NPU program is the whole model.
     direct: Planner | None
+    #: What the configuration says of the variant, nanoseconds; 0 for nothing.
+    early_ns: int = 0
+    finish_ns: int = 0
 
 
 class Resident:
@@ -100,7 +103,8 @@ class Resident:
             self.manifest: Manifest = file.manifest
             try:
                 self._check_mode()
-                self.loaded = tuple(self._load(file, v) for v in self.manifest.variants)
+                variants = enumerate(self.manifest.variants)
+                self.loaded = tuple(self._load(file, number, v) for number, v in variants)
                 self.state = self._make_state()
             except BaseException as problem:  # nothing may stay behind on the device
                 for bundle in self.bundles:
@@ -128,14 +132,17 @@ class Resident:
                 f"the model was not compiled for {mode}, only for {', '.join(allowed)}"
             )
 
-    def _load(self, file: ModelFile, variant: Variant) -> Loaded:
+    def _load(self, file: ModelFile, number: int, variant: Variant) -> Loaded:
         index = self.config.get_forced_npu_bundle_index()
         if index >= 0:
             try:
                 variant = variant.only_bundle(index)
             except IndexError:
                 raise UnsupportedError(f"the model has no NPU bundle {index}") from None
-        stages = tuple(self._stage(file, variant, segment) for segment in variant.segments)
+        early_ns, finish_ns = self.config.early_ns(number), self.config.finish_ns(number)
+        # Of several programs none alone takes as long as all: their requests have a deadline only.
+        share_ns = early_ns if variant.is_single_bundle else 0
+        stages = tuple(self._stage(file, variant, one, share_ns) for one in variant.segments)
         direct = None
         bundle = stages[0].bundle
         if variant.is_single_bundle and bundle is not None:
@@ -144,14 +151,14 @@ class Resident:
                 _wires(variant, segment.inputs, bundle.inputs),
                 _wires(variant, segment.outputs, bundle.outputs),
             )
-        return Loaded(variant, stages, direct)
+        return Loaded(variant, stages, direct, early_ns, finish_ns)
 
-    def _stage(self, file: ModelFile, variant: Variant, segment: Segment) -> Stage:
+    def _stage(self, file: ModelFile, variant: Variant, segment: Segment, early_ns: int) -> Stage:
         if segment.kind == "cpu":
             graph = bytes(file.section(segment.onnx))
             return Stage(segment, None, None, CpuSegment(segment, variant, graph))
         with file.section(segment.program) as program, file.section(segment.consts) as consts:
-            options = self.config.native_options()
+            options = self.config.native_options(early_ns)
             handle = _binding.load_model(self.device.handle, program, consts, options)
         bundle = Bundle(self.device, handle)
         self.bundles.append(bundle)

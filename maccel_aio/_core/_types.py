@@ -43,6 +43,35 @@ class CoreMode(enum.Enum):
     Auto = 14
 
 
+class SchedulePolicy(enum.Enum):
+    """Which of a model's queued requests a core takes next; values are the vendor's."""
+
+    #: In order of submission, whatever their priorities.
+    FIFO = 0
+    #: The latest first, whatever their priorities.
+    LIFO = 1
+    #: The highest priority first, equal ones in order of submission.
+    ByPriority = 2
+
+
+class LatencySetPolicy(enum.Enum):
+    """Who says how long requests take; values are the vendor's."""
+
+    #: The device: the shortest time that it has seen of the model.
+    Auto = 0
+    #: The user: ``early_latencies`` and ``finish_latencies``.
+    Manual = 1
+
+
+class MaintenancePolicy(enum.Enum):
+    """What becomes of a request that is too late; values are the vendor's."""
+
+    #: It runs all the same.
+    Maintain = 0
+    #: It does not run: DeadlineError.
+    DropExpired = 1
+
+
 #: Places of the clusters and cores in the vendor's order, by which ids are sorted.
 _CLUSTER_RANK = {cluster: rank for rank, cluster in enumerate(Cluster)}
 _CORE_RANK = {core: rank for rank, core in enumerate(Core)}
@@ -178,6 +207,8 @@ class DeviceStats(NamedTuple):
     overflow: int
     stale: int
     buffer_bytes: int
+    #: 1 when the device is gone: it takes no more requests.
+    lost: int = 0
 
 
 class LayerTime(NamedTuple):

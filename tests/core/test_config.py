@@ -4,7 +4,16 @@ import itertools
 
 import pytest
 
-from maccel_aio import Cluster, Core, CoreId, CoreMode, ModelConfig
+from maccel_aio import (
+    Cluster,
+    Core,
+    CoreId,
+    CoreMode,
+    LatencySetPolicy,
+    MaintenancePolicy,
+    ModelConfig,
+    SchedulePolicy,
+)
 
 C0, C1 = Cluster.Cluster0, Cluster.Cluster1
 LOCALS = [Core.Core0, Core.Core1, Core.Core2, Core.Core3]
@@ -137,11 +146,63 @@ def test_copies_are_equal_and_independent():
 
 def test_native_options():
     config = ModelConfig()
-    assert config.native_options() == (0, 14, 0, 0)
+    assert config.native_options() == (0, 14, 0, 0, 0, False, 0)
     config.set_single_core_mode(core_ids=ids((0, 1), (1, 3)))
-    assert config.native_options() == (1 << 1 | 1 << 11, 0, 2, 4)
+    assert config.native_options()[:4] == (1 << 1 | 1 << 11, 0, 2, 4)
     config.set_multi_core_mode([C1])
-    assert config.native_options() == (0x1F00, 1, 0, 2)
+    assert config.native_options()[:4] == (0x1F00, 1, 0, 2)
+    config.schedule_policy = SchedulePolicy.LIFO
+    config.latency_set_policy = LatencySetPolicy.Auto
+    assert config.native_options(5)[4:] == (2, True, 5)
+
+
+def test_policies_of_a_fresh_config():
+    config = ModelConfig()
+    assert config.schedule_policy is SchedulePolicy.ByPriority
+    assert config.maintenance_policy is MaintenancePolicy.DropExpired
+    assert config.latency_set_policy is LatencySetPolicy.Manual
+    assert (config.early_latencies, config.finish_latencies) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("schedule_policy", SchedulePolicy),
+        ("maintenance_policy", MaintenancePolicy),
+        ("latency_set_policy", LatencySetPolicy),
+    ],
+)
+def test_policies_are_kept_and_survive_the_mode(name, kind):
+    for member in kind:
+        config = ModelConfig()
+        setattr(config, name, member)
+        config.set_global8_core_mode()
+        assert getattr(config.copy(), name) is member
+        for wrong in (member.value, member.name, None):
+            with pytest.raises(TypeError, match=f"{kind.__name__} is needed"):
+                setattr(config, name, wrong)
+        assert getattr(config, name) is member
+
+
+@pytest.mark.parametrize("name", ["early_latencies", "finish_latencies"])
+def test_latencies_are_microseconds_of_each_variant(name):
+    config, ask = ModelConfig(), name.removesuffix("_latencies") + "_ns"
+    assert getattr(config, ask)(0) == 0
+    setattr(config, name, (5, 0, 7))
+    getattr(config, name).append(9)
+    assert getattr(config, name) == [5, 0, 7]
+    assert [getattr(config, ask)(variant) for variant in range(5)] == [5000, 0, 7000, 7000, 7000]
+    config.maintenance_policy = MaintenancePolicy.Maintain
+    assert getattr(config, ask)(0) == 0
+    config.maintenance_policy = MaintenancePolicy.DropExpired
+    config.latency_set_policy = LatencySetPolicy.Auto
+    assert getattr(config, ask)(0) == 0
+    for wrong in ([-1], [1 << 53]):
+        with pytest.raises(ValueError, match="microseconds"):
+            setattr(config, name, wrong)
+    with pytest.raises(TypeError):
+        setattr(config, name, [1.5])
+    assert getattr(config, name) == [5, 0, 7]
 
 
 def test_core_ids_are_ordered_values():

@@ -142,6 +142,7 @@ int maccel_device_get_stats(const maccel_device *dev, maccel_device_stats *out) 
       .overflow = mx_load_relaxed(&c->overflow),
       .stale = mx_load_relaxed(&c->stale),
       .buffer_bytes = mx_pool_bytes(dev->pool),
+      .lost = mx_load_acquire(&((maccel_device *)dev)->lost),
   };
   return MACCEL_OK;
 }

@@ -54,6 +54,7 @@ static int settle_options(const maccel_device *dev, const maccel_model_options *
   MX_RETURN_IF(out->schedule < MACCEL_SCHEDULE_BY_PRIORITY || out->schedule > MACCEL_SCHEDULE_LIFO,
                MACCEL_E_INVALID, "schedule %d is unknown; allowed are by priority 0, fifo 1, lifo 2",
                out->schedule);
+  MX_RETURN_IF(out->foresee & ~1, MACCEL_E_INVALID, "foresee is 0 or 1, not %d", out->foresee);
   MX_FORWARD(check_mode(dev, out->core_mode));
   if (out->core_mask == 0) out->core_mask = dev->core_mask;
   int cores = __builtin_popcount(out->core_mask);

@@ -60,6 +60,7 @@ struct maccel_model {
   int idle_count, created, cores_used;
   mx_choice choice; /* under the same lock */
   mx_atomic64 run_ns; /* of one item, the last time; 0 = not known */
+  mx_atomic64 best_ns; /* of one item, the shortest so far; 0 = not known */
 };
 
 /* Opens any device by name, without the checks of the public call. */

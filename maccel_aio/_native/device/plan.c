@@ -228,7 +228,9 @@ static void expand_auto(mx_crew *crew, mx_duty *duty) {
 
 void mx_plan_learn(mx_crew *crew, const mx_duty *duty, uint64_t ns) {
   const mx_request *r = duty->request;
-  mx_store_relaxed(&r->model->run_ns, ns / r->batch);
+  const uint64_t each = ns / r->batch, best = mx_load_relaxed(&r->model->best_ns);
+  mx_store_relaxed(&r->model->run_ns, each);
+  if (best == 0 || each < best) mx_store_relaxed(&r->model->best_ns, each);
   if (r->batch > 1 || mx_plan_max_parts(crew, r->model) < 2) return;
   pthread_mutex_lock(&crew->lock);
   mx_choice_learn(&r->model->choice, r->job.kind == MX_JOB_TEAM, ns);

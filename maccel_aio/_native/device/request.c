@@ -8,9 +8,20 @@ void mx_request_start(mx_request *r) {
   mx_add_relaxed(&r->device->counters.running, 1);
 }
 
+/* The shortest time, not the last: a model that was held up once must get another try. */
+static uint64_t needed_ns(maccel_model *model) {
+  return model->options.foresee ? mx_load_relaxed(&model->best_ns) : model->options.early_ns;
+}
+
+static int is_late(const mx_request *r) {
+  if (!r->deadline_ns) return 0;
+  const uint64_t left = r->deadline_ns > r->t_start_ns ? r->deadline_ns - r->t_start_ns : 0;
+  return left <= needed_ns(r->model);
+}
+
 int mx_request_begin(mx_request *r) {
   r->t_start_ns = maccel_now_ns();
-  if (r->deadline_ns && r->t_start_ns >= r->deadline_ns) return MACCEL_E_DEADLINE;
+  if (is_late(r)) return MACCEL_E_DEADLINE;
   return r->hooks ? r->hooks->begin(r->hooks_self, r) : MACCEL_OK;
 }
 

@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* CDEF-BEGIN */
-#define MACCEL_ABI_VERSION 3
+#define MACCEL_ABI_VERSION 4
 
 #define MACCEL_MAX_RANK 6
 #define MACCEL_MAX_IO 32
@@ -136,6 +136,7 @@ typedef struct maccel_device_stats {
   uint64_t overflow;        /* completions that found no room: must stay 0 */
   uint64_t stale;           /* completions dropped for an old generation */
   uint64_t buffer_bytes;    /* device memory held now */
+  uint64_t lost;            /* 1: the device is gone */
 } maccel_device_stats;
 /* name: "auto" | "soft[:N][?cores=4]" | "null[:N]" | "fault:INNER?key=value&..." */
 int maccel_device_open(const char *name, maccel_device **out);
@@ -165,6 +166,8 @@ typedef struct maccel_model_options {
   int32_t num_cores;  /* 0 = as many as the mask has */
   int32_t slots;      /* activation slots: execution contexts, 0 = one per core used */
   int32_t schedule;   /* maccel_schedule: which of its queued requests a core takes next */
+  int32_t foresee;    /* 1: in place of early_ns, the shortest time seen of an item */
+  uint64_t early_ns;  /* a deadline passes so much earlier: what a core needs, 0 = not known */
 } maccel_model_options;
 typedef struct maccel_model_info {
   uint32_t num_inputs, num_outputs, num_insns, num_layers;
@@ -221,7 +224,7 @@ typedef struct maccel_io {
 #define MACCEL_MAX_AFTER 4
 typedef struct maccel_sqe {
   uint64_t user_data; /* generation << 16 | slot, given back in the completion */
-  uint64_t deadline_ns; /* 0 = none; checked when a core takes the request */
+  uint64_t deadline_ns; /* 0 = none; checked when a core takes the request, as the model's options say */
   maccel_model *model;
   uint32_t flags;
   int32_t priority; /* higher first; equal ones in order of submission */

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maccel_aio._core._config import ModelConfig
-from maccel_aio._core._types import CoreMode
+from maccel_aio._core._config import MOST_LATENCY, ModelConfig
+from maccel_aio._core._types import CoreMode, LatencySetPolicy, MaintenancePolicy, SchedulePolicy
 from maccel_aio._typing import override
 from maccel_aio.compat._shared.config_state import (
     AUTO,
@@ -21,6 +21,7 @@ from maccel_aio.compat._shared.config_state import (
     ConfigState,
     Place,
 )
+from maccel_aio.compat._shared.maccel_state import MaccelState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,8 @@ _MODES = {
     SINGLE: CoreMode.Single, MULTI: CoreMode.Multi, GLOBAL: CoreMode.Global4,
     GLOBAL4: CoreMode.Global4, GLOBAL8: CoreMode.Global8, AUTO: CoreMode.Auto,
 }  # fmt: skip
+_SCHEDULES = {policy.value: policy for policy in SchedulePolicy}
+_MAINTENANCE = {policy.value: policy for policy in MaintenancePolicy}
 _NAMES = {SINGLE: "single", MULTI: "multi", GLOBAL4: "global4", GLOBAL8: "global8"}
 _BITS = {core: bit for bit, core in enumerate((*LOCAL_CORES, CORE_GLOBAL))}
 _SHIFTS = {cluster: 8 * number for number, cluster in enumerate(CLUSTERS)}
@@ -49,18 +52,28 @@ class CoreChoice(ModelConfig):
         self._slots = state.slots
         self._bundle = state.bundle
         self._num_cores = state.num_cores if state.policy == POLICY_AUTO else 0
+        if isinstance(state, MaccelState):
+            self._take_policies(state)
+
+    def _take_policies(self, state: MaccelState) -> None:
+        """Take what only one package has. Whatever is undefined is as in a fresh configuration."""
+        self.schedule_policy = _SCHEDULES.get(state.schedule, SchedulePolicy.FIFO)
+        self.maintenance_policy = _MAINTENANCE.get(state.maintenance, MaintenancePolicy.Maintain)
+        self.latency_set_policy = LatencySetPolicy(state.latency_set)
+        self.early_latencies = [min(number, MOST_LATENCY) for number in state.early]
+        self.finish_latencies = [min(number, MOST_LATENCY) for number in state.finish]
 
     @override
     def copy(self) -> CoreChoice:
         return CoreChoice(self._state)
 
     @override
-    def native_options(self) -> tuple[int, int, int, int]:
+    def core_mask(self) -> int:
         mask = 0
         if self._state.core_ids or self._state.clusters:
             for cluster, core in target_places(self._state):
                 mask |= 1 << (_SHIFTS[cluster] + _BITS[core])
-        return mask, self._mode.value, self._num_cores, max(self._slots, 0)
+        return mask
 
 
 def target_places(state: ConfigState) -> list[Place]:

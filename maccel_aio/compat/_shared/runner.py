@@ -8,6 +8,7 @@ import numpy as np
 
 from maccel_aio._core._arrays import cast, needs_cast
 from maccel_aio._core._base_model import Prepared
+from maccel_aio._core._limits import limit
 from maccel_aio._core._port import Call
 from maccel_aio._core._shapes import Match
 from maccel_aio.compat._shared import shapes
@@ -194,7 +195,7 @@ class Runner:
     def _run_staged(self, form: Form, arrays: list[Array]) -> list[Array]:
         layout, variant = form.layout, form.variant
         match = Match(layout.hwc, layout.items, layout.batched)
-        prepared = Prepared(form.loaded, arrays, None, None, match, 0, 0)
+        prepared = Prepared(form.loaded, arrays, None, None, match, limit(form.loaded), 0)
         values = {
             tensor.spec.name: tensor.view(array, layout.hwc)
             for tensor, array in zip(variant.inputs, arrays, strict=True)
@@ -240,4 +241,4 @@ def _call(form: Form, plan: Plan, arrays: list[Array], outputs: list[Array] | No
         raise InvalidError("the model has no NPU program")
     if plan.needs_copy:
         arrays = plan.copy(arrays)
-    return Call(bundle.handle, plan, arrays, outputs, 0, 0)
+    return Call(bundle.handle, plan, arrays, outputs, limit(form.loaded), 0)

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include "object.h"
 #include "rig.h"
 
 #define SLOW "fault:null?delay_ms=15"
@@ -127,6 +128,52 @@ static void deadlines_pass_in_the_queue(void) {
     CHECK_INT(cqe.user_data, k);
     CHECK_INT(cqe.res, k % 2 ? MACCEL_E_DEADLINE : MACCEL_OK);
   }
+  rig_close(&r);
+}
+
+/* A deadline that leaves less time than a core needs has passed: told by the options, or seen by the device. */
+static void deadlines_leave_time_for_the_core(void) {
+  const uint64_t second = 1000000000u;
+  const struct {
+    maccel_model_options options;
+    uint64_t left_ns;
+    int res;
+  } cases[] = {{{.early_ns = 0}, 10 * second, MACCEL_OK},
+               {{.early_ns = 20 * second}, 10 * second, MACCEL_E_DEADLINE},
+               {{.early_ns = 20 * second}, 60 * second, MACCEL_OK},
+               {{.early_ns = 20 * second}, 0, MACCEL_OK}, /* it has no deadline */
+               {{.early_ns = UINT64_MAX}, UINT64_MAX, MACCEL_E_DEADLINE},
+               {{.foresee = 1, .early_ns = 20 * second}, 10 * second, MACCEL_OK}};
+  for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+    rig r;
+    rig_open(&r, "soft", 4, &cases[k].options);
+    maccel_sqe sqe = rig_sqe(&r, k);
+    const uint64_t left = cases[k].left_ns;
+    sqe.deadline_ns = left == 0 || left == UINT64_MAX ? left : maccel_now_ns() + left;
+    CHECK_INT(rig_submit(&r, &sqe), MACCEL_OK);
+    CHECK_INT(rig_next(&r).res, cases[k].res);
+    rig_close(&r);
+  }
+}
+
+/* The first run teaches how long one takes; a deadline one nanosecond shorter cannot be met any more. */
+static void the_device_learns_what_a_core_needs(void) {
+  rig r;
+  rig_open(&r, "soft", 4, &(maccel_model_options){.core_mode = MACCEL_MODE_AUTO, .foresee = 1});
+  CHECK_INT(mx_load_relaxed(&r.model->best_ns), 0);
+  for (uint64_t k = 0; k < 8; k++) {
+    const uint64_t before = mx_load_relaxed(&r.model->best_ns);
+    maccel_sqe sqe = rig_sqe(&r, k);
+    CHECK_INT(rig_submit(&r, &sqe), MACCEL_OK);
+    CHECK_INT(rig_next(&r).res, MACCEL_OK);
+    const uint64_t after = mx_load_relaxed(&r.model->best_ns);
+    CHECK(after > 0 && (before == 0 || after <= before));
+  }
+  mx_store_relaxed(&r.model->best_ns, 5000000000u);
+  maccel_sqe hopeless = rig_sqe(&r, 99);
+  hopeless.deadline_ns = maccel_now_ns() + 4000000000u;
+  CHECK_INT(rig_submit(&r, &hopeless), MACCEL_OK);
+  CHECK_INT(rig_next(&r).res, MACCEL_E_DEADLINE);
   rig_close(&r);
 }
 
@@ -292,6 +339,8 @@ int main(void) {
   priorities_at_the_ends_of_their_type();
   deadlines_at_the_moment();
   deadlines_pass_in_the_queue();
+  deadlines_leave_time_for_the_core();
+  the_device_learns_what_a_core_needs();
   every_state_is_cancelled_or_says_why_not();
   rings_on_one_device_are_strangers("null");
   rings_on_one_device_are_strangers("soft?cores=4");
