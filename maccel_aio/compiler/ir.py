@@ -27,7 +27,8 @@ Reshape            the output shape says all (also Flatten, Squeeze, Unsqueeze, 
 Expand             the output shape says all
 DepthToSpace       blocksize, mode "DCR" | "CRD"
 SpaceToDepth       blocksize
-Softmax            axis, log (bool), flat (bool: over all dimensions from axis on)
+Softmax            x and maybe a mask that broadcasts: of x * scale + mask; axis, log (bool),
+                   flat (bool: over all dimensions from axis on; then without mask and scale)
 Reduce             kind "sum" | "mean" | "max" | "min", axes, keepdims (bool)
 Recurrent          x, first h, first c ("": zero); kind, backward (mask), batch_first,
                    results (which of "yhc" the outputs are), weights, bias, hidden_weights,

@@ -178,7 +178,7 @@ enum mx_op {
    *  cst2 s32 [OW][2], cst3 f32 [OW].  nearest: byte copy, same format.  linear: with d = deq(.; f4)
    *    top = d00 + (d01 - d00) * wx; bot likewise; v = top + (bot - top) * wy; f3; put. */
   MX_OP_RESIZE = 9,
-  /* SOFTMAX over the last dimension: x = deq(in0; f4); m = max; e = exp(x - m); v = e * (1 / sum(e)); f3; put.
+  /* SOFTMAX over the last dimension: x = deq(in0; f4); with in1 f32 of the same dims (a mask), x = x + in1; m = max; e = exp(x - m); v = e * (1 / sum(e)); f3; put.
    *  i10 = 1: v = (x - m) - log(sum(e)) instead. */
   MX_OP_SOFTMAX = 10,
   /* REDUCE: i10 kind 0 sum, 1 mean, 2 max, 3 min; i14 mask of reduced dims (they are 1 in out0).

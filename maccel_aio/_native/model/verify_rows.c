@@ -37,8 +37,12 @@ int mx_check_matmul(mx_check *c) {
 }
 
 int mx_check_softmax(mx_check *c) {
-  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 1, .out_need = 1}));
+  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 1, .in_may = 2, .out_need = 1}));
   MX_FORWARD(mx_check_same_dims(c, "the input", mx_in(c, 0), "the output", mx_out(c, 0)));
+  if (mx_in(c, 1) != NULL) {
+    MX_FORWARD(mx_check_dtype(c, "the mask", mx_in(c, 1)->dtype, MX_BIT(MACCEL_F32)));
+    MX_FORWARD(mx_check_same_dims(c, "the mask", mx_in(c, 1), "the output", mx_out(c, 0)));
+  }
   MX_FORWARD(mx_check_int(c, 10, "the kind", 0, 1));
   MX_FORWARD(check_tail(c, mx_out(c, 0), 0));
   c->work = 4 * (uint64_t)mx_elements(mx_out(c, 0));

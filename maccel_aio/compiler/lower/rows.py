@@ -44,8 +44,12 @@ def softmax(ctx: Context, node: Node) -> None:
         reshaped = out.reshape(dims)
         target = ctx.fresh(dims, out.quant) if reshaped is None else reshaped
         axis = 1
-    views = _axis_last(view, target, axis)
-    _emit_rows(ctx, Op.SOFTMAX, views, {10: int(node.attrs["log"])}, {}, {})
+    views = [view, target]
+    if len(node.inputs) > 1:
+        views.insert(1, ctx.as_float(ctx.view(node.inputs[1])).expand(out.dims))
+    views = _axis_last(views, axis)
+    floats = {4: view.scale * node.attrs["scale"]}
+    _emit_rows(ctx, Op.SOFTMAX, views, {10: int(node.attrs["log"])}, floats, {})
     if target.buffer is not out.buffer:
         ctx.copy(ctx.reshaped(target, out.dims), out)
 
@@ -53,7 +57,7 @@ def softmax(ctx: Context, node: Node) -> None:
 def layer_norm(ctx: Context, node: Node) -> None:
     """Lower LayerNorm."""
     view, out = ctx.view(node.inputs[0]), ctx.write(node.output)
-    views = _axis_last(view, out, len(out.dims) - 1)
+    views = _axis_last([view, out], len(out.dims) - 1)
     pairs = ((0, node.attrs["scale"]), (1, node.attrs["bias"]))
     consts = {slot: value for slot, value in pairs if value is not None}
     _emit_rows(
@@ -66,9 +70,9 @@ def layer_norm(ctx: Context, node: Node) -> None:
     )
 
 
-def _axis_last(view: View, out: View, axis: int) -> list[View]:
-    order = [d for d in out.order() if d != axis] + [axis]
-    return collapse([view.permute(order), out.permute(order)], keep_last=True)
+def _axis_last(views: list[View], axis: int) -> list[View]:
+    order = [d for d in views[-1].order() if d != axis] + [axis]
+    return collapse([view.permute(order) for view in views], keep_last=True)
 
 
 def _emit_rows(
@@ -79,14 +83,14 @@ def _emit_rows(
     floats: dict[int, float],
     consts: dict[int, Array],
 ) -> None:
-    source, out = views
+    *sources, out = views
     tail = epilogue(out, None, fold=False)
     ctx.emitter.emit(
         op,
-        [source],
+        sources,
         [out],
         ints={**tail.ints, **ints},
-        floats={**tail.floats, 4: source.scale, **floats},
+        floats={**tail.floats, 4: sources[0].scale, **floats},
         consts=consts,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maccel_aio.compiler.passes.attention import fuse_scores, unflatten_rows
 from maccel_aio.compiler.passes.canonical import canonicalise
 from maccel_aio.compiler.passes.fold import fold_constants, remove_identities
 from maccel_aio.compiler.passes.forward import fold_forward
@@ -36,6 +37,8 @@ def run_passes(graph: Graph) -> None:
     standalone_affine(graph)
     fold_affine(graph)  # into what became a convolution just now
     match_patterns(graph)
+    unflatten_rows(graph)
+    fuse_scores(graph)
     fuse_pads(graph)
     fuse_activations(graph)
     fold_forward(graph)

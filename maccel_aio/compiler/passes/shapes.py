@@ -152,7 +152,12 @@ def softmax(graph: Graph, node: Node) -> Node:
     rank = len(shape_of(graph, node.inputs[0]))
     flat = opset(graph) < 13
     axis = axis_of(int(node.attrs.get("axis", 1 if flat else -1)), rank)
-    node.attrs = {"axis": axis, "log": node.op == "LogSoftmax", "flat": flat and axis != rank - 1}
+    node.attrs = {
+        "axis": axis,
+        "log": node.op == "LogSoftmax",
+        "flat": flat and axis != rank - 1,
+        "scale": 1.0,
+    }
     node.op = "Softmax"
     return node
 

@@ -151,9 +151,11 @@ static void rows(int op) {
                  y = view(to, rank, dims, 0, 0);
   const uint32_t s = view(MACCEL_F32, rank, ones, 0, 0), weight = floats(last, -1, 1),
                  bias = floats(last, -1, 1);
+  const uint32_t mask = view(MACCEL_F32, rank, dims, 0, 1);
   mxp_insn *in = builder_insn(&b, op);
   in->in[0] = x, in->out[0] = y;
   if (quantised) in->out[1] = s;
+  if (op == MX_OP_SOFTMAX && rng_int(&rng, 0, 1)) in->in[1] = mask;
   if (quantised && rng_int(&rng, 0, 1)) in->cst[0] = weight;
   in->i[10] = rng_int(&rng, 0, 1);
   clamp_of(in, to), multipliers_of(in);

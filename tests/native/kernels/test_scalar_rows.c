@@ -25,6 +25,7 @@ static void load_row(const mx_task *t, const int *index, float *v) {
   for (int k = 0; k < t->in[0].dims[last]; ++k) {
     from[last] = k;
     v[k] = deq_of(&t->in[0], from, t->insn->f[4]);
+    if (t->in[1].data != NULL) v[k] = v[k] + (float)stored(&t->in[1], from);
   }
 }
 
@@ -74,12 +75,13 @@ static void rows_are_normalised(int op, void (*check)(const bound *)) {
     builder_init(&b);
     const int rank = random_dims(dims, 1), to = PICK(MACCEL_U8, MACCEL_S16, MACCEL_F32);
     const uint32_t x = random_view(&b, wide_or_narrow(), rank, dims, 0),
-                   y = random_view(&b, to, rank, dims, 0);
+                   y = random_view(&b, to, rank, dims, 0), mask = random_view(&b, MACCEL_F32, rank, dims, 0);
     const uint32_t weight = random_floats(&b, dims[rank - 1], -2.0f, 2.0f),
                    bias = random_floats(&b, dims[rank - 1], -2.0f, 2.0f);
     mxp_insn *in = builder_insn(&b, op);
     in->in[0] = x, in->out[0] = y, in->i[10] = rng_int(&rng, 0, 1);
     in->f[3] = to == MACCEL_F32 ? 1.0f : 100.0f, in->f[4] = 0.05f, in->f[5] = 1e-5f;
+    if (op == MX_OP_SOFTMAX && rng_int(&rng, 0, 1)) in->in[1] = mask;
     if (op == MX_OP_LAYERNORM && rng_int(&rng, 0, 1)) in->cst[0] = weight;
     if (op == MX_OP_LAYERNORM && rng_int(&rng, 0, 1)) in->cst[1] = bias;
     random_clamp(in, 12, to);

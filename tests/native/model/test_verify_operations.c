@@ -148,6 +148,14 @@ static void rows_operations(void) {
   BROKEN(rows(MX_OP_SOFTMAX, MACCEL_U8), I.f[4] = 0, "(SOFTMAX): the input multiplier (f4) is 0");
   BROKEN(rows(MX_OP_SOFTMAX, MACCEL_U8), I.cst[0] = sample_floats(&b, 5, 0, 1),
          "(SOFTMAX): constant 0 is given, but this operation has none");
+  SOUND(rows(MX_OP_SOFTMAX, MACCEL_U8),
+        I.in[1] = builder_tensor(&b, MACCEL_F32, 3, (int[]){2, 3, 5}, 1.0f, 0));
+  BROKEN(rows(MX_OP_SOFTMAX, MACCEL_U8),
+         I.in[1] = builder_tensor(&b, MACCEL_F32, 3, (int[]){2, 1, 5}, 1.0f, 0),
+         "(SOFTMAX): dimension 1 is 1 in the mask and 3 in the output");
+  BROKEN(rows(MX_OP_SOFTMAX, MACCEL_U8),
+         I.in[1] = builder_tensor(&b, MACCEL_S16, 3, (int[]){2, 3, 5}, 1.0f, 0),
+         "(SOFTMAX): the mask has type s16, which this operation does not take");
   SOUND(rows(MX_OP_LAYERNORM, MACCEL_F32), (I.cst[0] = I.cst[1] = sample_floats(&b, 5, 0, 1)));
   SOUND(rows(MX_OP_LAYERNORM, MACCEL_F32), (I.i[10] = 1, I.f[5] = 0));
   BROKEN(rows(MX_OP_LAYERNORM, MACCEL_F32), I.i[10] = 2, "(LAYERNORM): the kind (i10) is 2, not in [0, 1]");

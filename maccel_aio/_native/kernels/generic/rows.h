@@ -77,11 +77,21 @@ static void mx_softmax_row(float *v, int64_t n, int logarithm) {
   for (int64_t i = 0; i < n; ++i) v[i] = v[i] - log_sum;
 }
 
+/* + in1, the mask, where there is one */
+static void mx_softmax_mask(const mx_task *t, int64_t row, float *v) {
+  if (t->in[1].data == NULL) return;
+  const mx_view *mask = &t->in[1];
+  const int64_t stride = mask->stride[mask->rank - 1], n = mask->dims[mask->rank - 1];
+  const uint8_t *src = mask->data + mx_row_offset(mask, row);
+  for (int64_t i = 0; i < n; ++i) v[i] = v[i] + *(const float *)(const void *)(src + i * stride);
+}
+
 static void mx_softmax_run(const mx_task *t, int part, int parts) {
   const int64_t rows = mx_row_count(&t->in[0]), end = mx_share(rows, part + 1, parts);
   float *v = t->scratch;
   for (int64_t row = mx_share(rows, part, parts); row < end; ++row) {
     mx_row_load(t, &t->in[0], row, v);
+    mx_softmax_mask(t, row, v);
     mx_softmax_row(v, t->in[0].dims[t->in[0].rank - 1], t->insn->i[10]);
     mx_row_store(t, row, v);
   }

@@ -64,6 +64,11 @@ static float *row_target(const mx_task *t, const row_walk *w, int64_t row) {
     }                                                \
   } while (0)
 
+/* Elements i ... i + 15 of another row of n elements. */
+MX_INLINE f16 row_part(const float *row, int64_t i, int64_t n) {
+  return i + 16 <= n ? f16_load(row + i) : f16_load_first(row + i, f16_first((int)(n - i)));
+}
+
 /* The sum of EXPR over a row. */
 #define ROW_SUM(SUM, EXPR)                           \
   do {                                               \
@@ -124,12 +129,45 @@ static void softmax_row(const float *from, float *to, int64_t n, int logarithm) 
   ROW_EACH(f16_sub(f16_sub(x, m), l));
 }
 
+/* Whether rows are floats side by side, to be multiplied by f4 and not yet masked. */
+static int softmax_is_raw(const mx_task *t) {
+  const mx_view *x = &t->in[0], *mask = &t->in[1];
+  const int masked = t->in[1].data != NULL;
+  const int plain = x->dtype == MACCEL_F32 && x->stride[x->rank - 1] == 4 && !x->channel_scale;
+  if (masked && mask->stride[mask->rank - 1] != 4) return 0;
+  return plain && (masked || t->insn->f[4] != 1.0f);
+}
+
+/* The scaled and masked row, in scratch memory. */
+static const float *softmax_prepared(const mx_task *t, const row_walk *w, int64_t row, int64_t n) {
+  const mx_view *in = &t->in[0], *mask = &t->in[1];
+  const float *from = (const float *)(const void *)(in->data + row_at(in, w->in_pitch, row));
+  const f16 factor = f16_all(t->insn->f[4]);
+  float *to = (float *)t->scratch;
+  if (t->in[1].data == NULL) {
+    ROW_EACH(f16_mul(x, factor));
+    return to;
+  }
+  const float *add = (const float *)(const void *)(mask->data + mx_row_offset(mask, row));
+  ROW_EACH(f16_add(f16_mul(x, factor), row_part(add, i, n)));
+  return to;
+}
+
+static const float *softmax_source(const mx_task *t, const row_walk *w, int raw, int64_t row, int64_t n) {
+  if (raw) return softmax_prepared(t, w, row, n);
+  if (t->in[1].data == NULL) return row_source(t, w, row);
+  mx_row_load(t, &t->in[0], row, (float *)t->scratch);
+  mx_softmax_mask(t, row, (float *)t->scratch);
+  return (const float *)t->scratch;
+}
+
 static void softmax_kernel_run(const mx_task *t, int part, int parts) {
   const row_walk w = row_walk_of(t);
+  const int raw = softmax_is_raw(t);
   const int64_t rows = mx_row_count(&t->in[0]), end = mx_share(rows, part + 1, parts);
   const int64_t n = t->in[0].dims[t->in[0].rank - 1];
   for (int64_t row = mx_share(rows, part, parts); row < end; row++) {
-    softmax_row(row_source(t, &w, row), row_target(t, &w, row), n, t->insn->i[10]);
+    softmax_row(softmax_source(t, &w, raw, row, n), row_target(t, &w, row), n, t->insn->i[10]);
     if (!w.out_place) mx_row_store(t, row, (float *)t->scratch);
   }
 }
@@ -193,10 +231,6 @@ static float row_most_magnitude(const float *from, int64_t n) {
   return f16_most(most);
 }
 
-static f16 columns_at(const float *columns, int64_t i, int64_t n) {
-  return i + 16 <= n ? f16_load(columns + i) : f16_load_first(columns + i, f16_first((int)(n - i)));
-}
-
 static void dynquant_row(const mx_task *t, const row_walk *w, int64_t row) {
   const mx_view *o = &t->out[0], *scales = &t->out[1];
   const int last = o->rank - 1, is_signed = o->dtype == MACCEL_S8;
@@ -208,7 +242,7 @@ static void dynquant_row(const mx_task *t, const row_walk *w, int64_t row) {
   if (from == to) mx_load_f32(to, src, in->stride[last], (int)n, 0);
   const float *columns = (const float *)t->cst[0];
   if (columns) {
-    ROW_EACH(f16_mul(x, columns_at(columns, i, n)));
+    ROW_EACH(f16_mul(x, row_part(columns, i, n)));
     from = to;
   }
   const float s = row_most_magnitude(from, n) / 127.0f, divisor = s == 0.0f ? 1.0f : s;
