@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper, shape_inference
 
+from maccel_aio.compiler.attention import expand_transformers
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
@@ -63,6 +64,7 @@ def import_model(
         proto, given = remove_pairs(proto)
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
     proto = infer(split_variadic(proto))
+    proto = expand_transformers(proto, infer)
     proto = expand_lrn(settle_ceil(proto, infer), infer)
     graph = to_graph(proto, name or stem or proto.graph.name or "model")
     graph.given_scales = given
