@@ -53,7 +53,9 @@ class Parts:
         """Add a node and return its output; `out` names it."""
         made = out or f"{self._base}:{len(self.nodes)}"
         name = f"{self._base}:{op.lower()}{len(self.nodes)}"
-        self.nodes.append(onnx.helper.make_node(op, list(inputs), [made], name=name, **attrs))
+        proto = onnx.helper.make_node(op, list(inputs), [made], name=name)
+        proto.attribute.extend(onnx.helper.make_attribute(k, v) for k, v in attrs.items())
+        self.nodes.append(proto)
         return made
 
     def reshape(self, x: str, shape: Sequence[int], out: str = "") -> str:
