@@ -87,6 +87,32 @@ def vendor(session: nox.Session) -> None:
     session.run("pytest", "tests/compat", *session.posargs)
 
 
+#: Repositories with programs written for the vendor's packages, and what these programs import.
+CLIENTS = (
+    "mobilint/mblt-sdk-tutorial", "mobilint/regulus-npu-demo-qbruntime",
+    "saikhu/yolo_mobilint_runtime", "jungseoik/AX_NPU",
+)  # fmt: skip
+CLIENT_IMPORTS = ("torch", "torchvision", "transformers<5", "opencv-python-headless", "pillow")
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Public programs written for the vendor's packages, unmodified; fetched here, kept nowhere.
+
+    MACCEL_CLIENTS names a folder with bare clones, ``owner+name.git``, to use instead.
+    """
+    install_editable(session, "test")
+    session.install(*CLIENT_IMPORTS)
+    folder = Path(os.environ.get("MACCEL_CLIENTS") or Path(session.create_tmp()).resolve())
+    for repository in CLIENTS:
+        clone = folder / f"{repository.replace('/', '+')}.git"
+        if not clone.exists():
+            source = f"https://github.com/{repository}.git"
+            command = ("git", "clone", "--bare", "--depth", "1", source, str(clone))
+            session.run(*command, external=True)
+    session.run("pytest", "tests/clients", *session.posargs, env={"MACCEL_CLIENTS": str(folder)})
+
+
 @nox.session
 def asan(session: nox.Session) -> None:
     """C test programs and the core of the Python suite under AddressSanitizer and UBSan."""

@@ -25,7 +25,8 @@ class Weights:
         scores[np.triu_indices(len(x), 1)] = -1e4
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
-        return (weights @ (x @ self.v)) @ self.o
+        made: np.ndarray = (weights @ (x @ self.v)) @ self.o
+        return made
 
 
 def constants(tokens: int, weights: Weights) -> dict[str, np.ndarray]:

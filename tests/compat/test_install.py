@@ -30,7 +30,7 @@ def test_every_form_of_import_gets_the_same_objects(installed, package):
         module = importlib.import_module(f"{package}.{name}")
         assert module is importlib.import_module(f"maccel_aio.compat.{package}.{name}")
         assert getattr(top, name) is module
-    scope = {}
+    scope: dict[str, object] = {}
     exec(f"from {package} import *\nfrom {package}.type import CoreMode as mode", scope)
     assert scope["mode"] is scope["CoreMode"] is top.CoreMode
     with pytest.raises(ModuleNotFoundError):

@@ -12,6 +12,7 @@ PAIRS = {"past_k": "new_k", "past_v": "new_v"}
 def test_the_manifest_says_what_the_options_say(tmp_path):
     path = kvmodel.build(tmp_path / "kv.mxq", tokens=2, slots=5)
     state = read_manifest(path).state
+    assert state is not None
     assert (state.slots, state.length, state.tokens) == (5, "length", {"x": 1, "y": 1})
     assert [(c.name, c.input, c.output, c.axis) for c in state.caches] == [
         ("past_k", "past_k", "new_k", 1),

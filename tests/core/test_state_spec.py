@@ -2,6 +2,7 @@
 
 import copy
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from maccel_aio import ModelFormatError
 from maccel_aio._core._state_spec import check_state, parse_state
 from maccel_aio._core._types import TensorSpec
 
-ENTRY = {
+ENTRY: dict[str, Any] = {
     "slots": 2,
     "length": "length",
     "tokens": {"x": 1, "y": 1},
@@ -37,6 +38,7 @@ def check(change=None):
     if change is not None:
         change(made)
     spec = parse_state(made.entry)
+    assert spec is not None
     check_state(spec, tensors(made.inputs), tensors(made.outputs))
     return spec
 
@@ -83,6 +85,7 @@ def test_what_contradicts_itself_is_refused(change):
 
 def test_a_batch_needs_an_input_that_has_one():
     spec = parse_state({"slots": 1, "length": None, "tokens": {}, "caches": [ENTRY["caches"][1]]})
+    assert spec is not None
     inputs, outputs = tensors({"x": [3], "h0": [2, 8]}), tensors({"y": [1], "h1": [2, 8]})
     with pytest.raises(ModelFormatError, match="batch"):
         check_state(spec, inputs, outputs)

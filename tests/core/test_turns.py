@@ -1,5 +1,6 @@
 """Turns: one holder a slot, first come, first served, in threads and event loops together."""
 
+import functools
 import threading
 
 import anyio
@@ -15,8 +16,11 @@ from maccel_aio._core._turns import LoopTurn, ThreadTurn, Turn, Turns
 
 @given(st.lists(st.sets(st.integers(0, 3), min_size=1), max_size=8), st.randoms())
 def test_each_slot_has_one_holder_and_the_first_of_all_never_waits(wanted, random):
-    turns, woken = Turns(), []
-    made = [Turn(turns, slots, lambda i=i: woken.append(i)) for i, slots in enumerate(wanted)]
+    turns = Turns()
+    woken: list[int] = []
+    made = [
+        Turn(turns, slots, functools.partial(woken.append, i)) for i, slots in enumerate(wanted)
+    ]
     waiting = list(made)
     while waiting:
         granted = [turn for turn in waiting if not turn.missing]
@@ -32,7 +36,8 @@ def test_each_slot_has_one_holder_and_the_first_of_all_never_waits(wanted, rando
 
 
 def test_who_cannot_be_woken_is_passed_over():
-    turns, woken = Turns(), []
+    turns = Turns()
+    woken: list[int] = []
     first = Turn(turns, [0], lambda: None)
     Turn(turns, [0], lambda: False)
     Turn(turns, [0], lambda: woken.append(3))
