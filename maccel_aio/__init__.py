@@ -14,6 +14,7 @@ from maccel_aio._core._batched import BatchedModel as BatchedModel
 from maccel_aio._core._binding import DeviceInfo as DeviceInfo
 from maccel_aio._core._binding import isa as isa
 from maccel_aio._core._buffer import Buffer as Buffer
+from maccel_aio._core._buffer_pool import BufferPool as BufferPool
 from maccel_aio._core._config import ModelConfig as ModelConfig
 from maccel_aio._core._devices import Pool as Pool
 from maccel_aio._core._devices import open_pool as open_pool
@@ -21,6 +22,7 @@ from maccel_aio._core._events import DeviceEvent as DeviceEvent
 from maccel_aio._core._events import DeviceEvents as DeviceEvents
 from maccel_aio._core._file import read_manifest as read_manifest
 from maccel_aio._core._histogram import Histogram as Histogram
+from maccel_aio._core._lease import Lease as Lease
 from maccel_aio._core._manifest import Layer as Layer
 from maccel_aio._core._manifest import Manifest as Manifest
 from maccel_aio._core._manifest import Segment as Segment
@@ -87,6 +89,7 @@ __all__ = [
     "BatchedStats",
     "Buffer",
     "BufferInUseError",
+    "BufferPool",
     "CacheInfo",
     "CacheOverflowError",
     "CancelOutcome",
@@ -116,6 +119,7 @@ __all__ = [
     "LatencySetPolicy",
     "Layer",
     "LayerTime",
+    "Lease",
     "MaccelError",
     "MaintenancePolicy",
     "Manifest",

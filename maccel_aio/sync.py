@@ -6,23 +6,23 @@ Everything here may be called from any thread, also while event loops use the sa
 
 from __future__ import annotations
 
-import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from maccel_aio._core import _binding, _blocking, _guard
+from maccel_aio._core import _blocking
 from maccel_aio._core._accelerator import BaseAccelerator
 from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._backends import is_running
 from maccel_aio._core._base_model import BaseModel, convert
 from maccel_aio._core._blocking import Job
-from maccel_aio._core._blocking_caches import BlockingCaches
-from maccel_aio._core._blocking_parts import run_parts
+from maccel_aio._core._blocking_leases import BufferPool as BufferPool
+from maccel_aio._core._blocking_model import BlockingModel
 from maccel_aio._core._blocking_stream import BackgroundJob
 from maccel_aio._core._blocking_stream import stream as _stream
 from maccel_aio._core._buffer import Buffer as Buffer
 from maccel_aio._core._config import ModelConfig as ModelConfig
+from maccel_aio._core._lease import Lease as Lease
 from maccel_aio._core._state import CacheInfo as CacheInfo
 from maccel_aio._core._steps import BatchParam as BatchParam
 from maccel_aio._core._turns import ThreadTurn
@@ -68,22 +68,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._device import DeviceName
-    from maccel_aio._core._port import Call
     from maccel_aio._core._resident import Resident
     from maccel_aio._typing import Array
 
 T = TypeVar("T")
 
 __all__ = [
-    "Accelerator", "BackgroundJob", "BatchParam", "Buffer", "BufferInUseError", "CacheInfo",
-    "CacheOverflowError", "CancelOutcome",
+    "Accelerator", "BackgroundJob", "BatchParam", "Buffer", "BufferInUseError", "BufferPool",
+    "CacheInfo", "CacheOverflowError", "CancelOutcome",
     "CancelledRequestError", "CloseReport", "ClosedError", "Cluster", "CompileError", "Core",
     "CoreId", "CoreMode", "DeadlineError", "DeviceLostError", "DeviceNotFoundError",
     "DeviceStats", "ForkedError", "InferenceError", "InvalidError", "Job", "JobState",
-    "LatencySetPolicy", "LayerTime", "MaccelError", "MaintenancePolicy", "Model", "ModelConfig",
-    "ModelFormatError", "ModelStats", "NoCacheError", "OutOfMemoryError", "QueueFullError",
+    "LatencySetPolicy", "LayerTime", "Lease", "MaccelError", "MaintenancePolicy", "Model",
+    "ModelConfig", "ModelFormatError", "ModelStats", "NoCacheError", "OutOfMemoryError",
+    "QueueFullError",
     "SchedulePolicy", "ShapeError", "StreamItem", "TensorSpec", "Timing", "UnsupportedError",
     "WaitTimeoutError", "WrongLoopError", "load",
 ]  # fmt: skip
@@ -91,7 +90,7 @@ __all__ = [
 _FOREVER = 3600.0 * 24
 
 
-class Model(BlockingCaches):
+class Model(BlockingModel):
     """A model whose calls block the calling thread, and only that one. Any thread.
 
     Args:
@@ -102,7 +101,6 @@ class Model(BlockingCaches):
     """
 
     _warned = False
-    _ring_credits = _blocking.RING_CREDITS
 
     def __init__(
         self,
@@ -113,12 +111,9 @@ class Model(BlockingCaches):
         cancel_grace: float = 1.0,
     ) -> None:
         super().__init__(path, config, max_inflight=max_inflight, cancel_grace=cancel_grace)
-        self._local = threading.local()
         self._accelerator: Accelerator | None = None
         self._owns_accelerator = False
         self._joined: Resident | None = None
-        #: Counts the requests of a model of several segments.
-        self._tally: _blocking.Tally | None = None
         self._report: CloseReport | None = None
 
     @classmethod
@@ -215,7 +210,7 @@ class Model(BlockingCaches):
 
         Args:
             x: one array, or a list with one array an input. Where an image fits both layouts, HWC
-                wins.
+                wins. Or a lease of ``buffers``.
             out: arrays to write the outputs to; default: new ones.
             cache_size: tokens in slot 0 of the cache; only 0 for models without one.
             params: one ``BatchParam`` a sequence; only None for models without a cache.
@@ -228,9 +223,11 @@ class Model(BlockingCaches):
             MaccelError: as the asynchronous twin does.
         """
         self._warn_in_loop()
+        limit = None if timeout is None else time.monotonic() + timeout
+        if type(x) is Lease:
+            return self.infer_lease(x, (out, cache_size, params, deadline, priority), limit)
         arrays = convert(as_arrays(x))
         prepared = self.prepare(arrays, out, cache_size, params, deadline, priority)
-        limit = None if timeout is None else time.monotonic() + timeout
         if prepared.plan is not None:
             return self._run(prepared.call(), limit)
         steps = prepared.steps
@@ -263,8 +260,10 @@ class Model(BlockingCaches):
             QueueFullError: if no credit came in time.
             MaccelError: as ``infer`` does.
         """
-        prepared = self.prepare(convert(as_arrays(x)), out, cache_size, params, deadline, priority)
         limit = None if timeout is None else time.monotonic() + timeout
+        if type(x) is Lease:
+            return self.submit_lease(x, (out, cache_size, params, deadline, priority), limit)
+        prepared = self.prepare(convert(as_arrays(x)), out, cache_size, params, deadline, priority)
         if prepared.plan is not None:
             return self._port_here().begin(prepared.call(), limit)
         return self._in_background(prepared)
@@ -315,73 +314,7 @@ class Model(BlockingCaches):
                 total_ns += job.timing.t_done - job.timing.t_start
         return total_ns / n / 1e9
 
-    # ---- carrying out
-
-    def _port_here(self) -> _blocking.ThreadPort:
-        port: _blocking.ThreadPort | None = getattr(self._local, "port", None)
-        resident = self._here()
-        if port is None:
-            port = _blocking.ThreadPort(_blocking.ring_here(resident.device), self._credits())
-            port.inner = resident.in_parts
-            self._local.port = port
-            self._add_port(port)
-        return port
-
-    def _run(self, call: Call, limit: float | None) -> list[Array]:
-        port = self._port_here()
-        if limit is None:  # this thread would only wait: it may be a core meanwhile
-            call = call._replace(flags=call.flags | _binding.HERE)
-        job = port.begin(call, limit)
-        try:
-            left = None if limit is None else max(limit - time.monotonic(), 0.0)
-            in_time = job.wait(left)
-        except BaseException:  # also KeyboardInterrupt: nothing may run on unseen
-            port.settle_cancelled(job, self.cancel_grace)
-            raise
-        if not in_time:
-            port.settle_cancelled(job, self.cancel_grace)
-            raise WaitTimeoutError("no result in time: the request was cancelled")
-        return job.result()
-
-    def _tally_here(self) -> _blocking.Tally:
-        with self._lock:
-            if self._tally is None:
-                self._tally = _blocking.Tally()
-                self._ports = [*self._ports, self._tally]
-            return self._tally
-
-    def _run_parts(
-        self, prepared: Prepared, limit: float | None, turn: ThreadTurn | None
-    ) -> list[Array]:
-        tally = self._tally_here()
-        tally.begin()
-        status = _binding.CANCELED
-        claim: tuple[int, ...] = ()
-        try:
-            claim = () if prepared.out is None else _guard.claim(prepared.out)
-            outputs = run_parts(self, prepared, self._run, limit, turn)
-            status = _binding.OK
-        except WaitTimeoutError:
-            raise
-        except MaccelError as problem:
-            status = problem.code
-            raise
-        finally:
-            if turn is not None:
-                turn.leave()
-            tally.end(status)
-            _guard.release(claim)
-        return outputs
-
-    def _in_background(
-        self, prepared: Prepared, show: Callable[[list[Array]], list[Array]] = list
-    ) -> BackgroundJob:
-        if prepared.steps is None:
-            return BackgroundJob(lambda: show(self._run_parts(prepared, None, None)))
-        state = prepared.steps.state
-        with state.queueing:  # so that what has its turn first also starts first
-            turn = ThreadTurn(state.turns, prepared.steps.slots)
-            return BackgroundJob(lambda: show(self._run_parts(prepared, None, turn)), turn.leave)
+    # ---- warning
 
     def _warn_in_loop(self) -> None:
         if not Model._warned and is_running():

@@ -255,7 +255,7 @@ class BaseModel:
         """
         deadline_ns = _limits.absolute(self._config, deadline)
         given = None if out is None else _checked_out(out)
-        priority = _checked_priority(priority)
+        priority = checked_priority(priority)
         resident = self._here()
         if resident.state is not None:
             variants = tuple(loaded.variant for loaded in resident.loaded)
@@ -386,7 +386,12 @@ def _checked_params(params: object) -> list[Any]:
     return items
 
 
-def _checked_priority(priority: object) -> int:
+def checked_priority(priority: object) -> int:
+    """Return a priority as a number.
+
+    Raises:
+        InvalidError: if it is none of 32 bits.
+    """
     if hasattr(priority, "__index__"):
         number = int(priority.__index__())
         if -(1 << 31) <= number < 1 << 31:

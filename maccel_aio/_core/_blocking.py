@@ -20,8 +20,13 @@ from maccel_aio._typing import override
 from maccel_aio.errors import ClosedError, QueueFullError, WaitTimeoutError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from maccel_aio._core._device import NativeDevice
+    from maccel_aio._core._entries import Options
+    from maccel_aio._core._lease import Lease
     from maccel_aio._core._port import Call
+    from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
 
 #: Most requests of one thread on one device.
@@ -160,6 +165,26 @@ class ThreadPort(Port):
             QueueFullError: if no credit came in time.
             MaccelError: as the native status says.
         """
+        return self._begin(lambda slot: self.start(slot, call), limit)
+
+    def begin_lease(self, lease: Lease, options: Options, limit: float | None) -> Job:
+        """Submit a lease likewise.
+
+        Raises:
+            BufferInUseError: if it is in flight by now.
+            QueueFullError: if no credit came in time.
+            MaccelError: as the native status says.
+        """
+        entry = lease.entry
+        if entry is not None:
+            return self._begin(lambda slot: self.launch(slot, lease, entry, options), limit)
+
+        def start(slot: Slot) -> BaseJob:
+            return self.adopt(lease, slot, lambda: self.start(slot, lease.prepared(options).call()))
+
+        return self._begin(start, limit)
+
+    def _begin(self, start: Callable[[Slot], BaseJob], limit: float | None) -> Job:
         ring = self.thread_ring
         while True:
             with ring.lock:
@@ -167,7 +192,7 @@ class ThreadPort(Port):
                     raise ClosedError("the device is closed")
                 slot = self.take()
                 if slot is not None:
-                    job = self.start(slot, call)
+                    job = start(slot)
                     assert isinstance(job, Job)
                     return job
             left = SLICE_S if limit is None else limit - time.monotonic()

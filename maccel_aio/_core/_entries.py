@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maccel_aio._core._binding import Handle, ffi, lib
+from maccel_aio._core._binding import IO_BYTES, Handle, ffi, lib
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from maccel_aio._core._binding import Reaper
     from maccel_aio._typing import Array
 
@@ -55,3 +57,62 @@ class Form:
         return lib.maccel_ring_carry(
             ring, self._sqe, user_data, place(array), place(output), reaper.cqes, reaper.room
         )
+
+
+#: Deadline (CLOCK_MONOTONIC, or 0), priority, and flags.
+Options = tuple[int, int, int]
+PLAIN: Options = (0, 0, 0)
+
+
+class Entry:
+    """A submission entry whose arrays stay where they are. One thread at a time.
+
+    Args:
+        model: native model.
+        records: the io records, inputs then outputs.
+        batch: items.
+        addresses: of the arrays, in the same order.
+        num_inputs: how many of them are inputs.
+    """
+
+    __slots__ = ("_accepted", "_ends", "_io", "_options", "_sqe", "pair")
+
+    def __init__(
+        self, model: Handle, records: bytes, batch: int, addresses: Sequence[int], num_inputs: int
+    ) -> None:
+        assert len(records) == len(addresses) * IO_BYTES
+        self._io = ffi.new("maccel_io[]", len(addresses))
+        ffi.buffer(self._io)[0 : len(records)] = records
+        for index, address in enumerate(addresses):
+            self._io[index].data = ffi.cast("void *", address)
+        self._accepted = ffi.new("uint32_t *")
+        self._sqe = ffi.new("maccel_sqe *")
+        self._sqe.model, self._sqe.io = model, self._io
+        self._sqe.num_io, self._sqe.batch = len(addresses), batch
+        #: As the native entry has them now.
+        self._options = PLAIN
+        #: Whether it may be carried: one input and one output.
+        self.pair = len(addresses) == 2 and num_inputs == 1
+        self._ends = (self._io[0].data, self._io[len(addresses) - 1].data)
+
+    def submit(self, ring: Handle, user_data: int, options: Options) -> int:
+        """Hand the request over; OK, or the status of a refusal. Never blocks.
+
+        Args:
+            ring: native ring.
+            user_data: of the request.
+            options: of this request.
+        """
+        sqe = self._sqe
+        sqe.user_data = user_data
+        if options != self._options:
+            sqe.deadline_ns, sqe.priority, sqe.flags = self._options = options
+        return lib.maccel_ring_submit(ring, sqe, 1, self._accepted)
+
+    def carry(self, ring: Handle, user_data: int, options: Options, reaper: Reaper) -> int:
+        """Hand the request of a ``pair`` over and look out for it: see ``Form.carry``."""
+        sqe = self._sqe
+        if options != self._options:
+            sqe.deadline_ns, sqe.priority, sqe.flags = self._options = options
+        source, target = self._ends
+        return lib.maccel_ring_carry(ring, sqe, user_data, source, target, reaper.cqes, reaper.room)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from maccel_aio._core._arrays import Plan
+    from maccel_aio._core._lease import Lease
     from maccel_aio._core._port import Port
     from maccel_aio._typing import Array
 
@@ -28,8 +29,8 @@ class BaseJob:
     """
 
     __slots__ = (
-        "__weakref__", "_claim", "_listeners", "_outputs", "_plan", "_port", "_status", "_then",
-        "_timing", "_user_data", "_waiters", "state", "tag",
+        "__weakref__", "_claim", "_lease", "_listeners", "_outputs", "_plan", "_port", "_status",
+        "_then", "_timing", "_user_data", "_waiters", "state", "tag",
     )  # fmt: skip
 
     def __init__(self, port: Port, plan: Plan | None, outputs: list[Array]) -> None:
@@ -39,6 +40,8 @@ class BaseJob:
         self._user_data = 0
         self._status = 0
         self._claim: tuple[int, ...] = ()
+        #: Of whose memory it makes use.
+        self._lease: Lease | None = None
         self._timing: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._waiters: list[Any] = []
         self._listeners: list[Callable[[Any], None]] | None = None
@@ -58,7 +61,18 @@ class BaseJob:
 
     def done(self) -> bool:
         """Return whether its result, or error, is decided."""
-        return self.state in _SETTLED or (self.state is JobState.ABANDONED and not self._claim)
+        state = self.state
+        return state in _SETTLED or (state is JobState.ABANDONED and not self._owes())
+
+    def _owes(self) -> bool:
+        """Return whether the device writes memory of the caller."""
+        return bool(self._claim) or self._lease is not None
+
+    def land(self) -> None:
+        """Give a lease back to its holder: the device has let go of its memory."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.land()
 
     def result(self) -> list[Array]:
         """Return the outputs, in the model's order.
@@ -101,12 +115,13 @@ class BaseJob:
             self.state = JobState.CANCELLED
             _guard.release(self._claim)  # no core has seen it, and none will
             self._claim = ()
+            self.land()
             self._port.wake(self)
             return CancelOutcome.REMOVED
         if status == _binding.ALREADY:
             self.state = JobState.ABANDONED
             self._port.abandoned += 1
-            if not self._claim:
+            if not self._owes():
                 self._port.wake(self)
             return CancelOutcome.ABANDONED
         return CancelOutcome.DONE

@@ -16,7 +16,8 @@ from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._base_model import convert
 from maccel_aio._core._batched import BatchedModel
 from maccel_aio._core._chain import can_follow, expand, jobs_in, reads_in_place, refuse
-from maccel_aio._core._loop_caches import LoopCaches
+from maccel_aio._core._lease import Lease
+from maccel_aio._core._lease_model import LeaseModel
 from maccel_aio._core._stream import Stream
 from maccel_aio._core._threads import run_blocking, run_shielded, shielded
 from maccel_aio._core._types import CloseReport
@@ -43,7 +44,7 @@ INLINE_LIMIT_S = 50e-6
 _INLINE_TRIES = 8
 
 
-class Model(LoopCaches):
+class Model(LeaseModel):
     """A model, for event loops: asyncio, uvloop and trio, several at one time.
 
     Every method may be called from every event loop of the process; jobs stay in theirs.
@@ -194,7 +195,8 @@ class Model(LoopCaches):
                 are converted to float32. Images may be HWC or CHW; where both fit (a cube such as
                 8x8x8) HWC wins, whatever the model has. The batch dimension may be left out, or be
                 of any size if the model has one. Not copied: do not change it before the outputs
-                are there.
+                are there. Or a ``Lease`` of ``buffers``, whose outputs are its own: they hold
+                until it is submitted again or released.
             out: arrays to write the outputs to, in the model's order; default: new ones.
             cache_size: tokens that slot 0 of the cache holds: where the new ones go. A smaller one
                 than before rewinds. Only 0 for models without a cache.
@@ -225,6 +227,8 @@ class Model(LoopCaches):
             form, port = self.forms.get((x.shape, x.strides, x.dtype)), self._port
             if form is not None and port is not None and port.is_usable() and x.flags.aligned:
                 return await self.infer_usual(port, form, x)
+        if type(x) is Lease:
+            return await self.infer_lease(x, (out, cache_size, params, deadline, priority))
         prepared = await self._ready(x, out, (cache_size, params, deadline, priority))
         self.learn(x, prepared)
         return (await self.run(prepared)).result()
@@ -255,6 +259,8 @@ class Model(LoopCaches):
         Waiters get their credits in the order in which they came. Arguments and errors are those
         of ``infer``, except for what happens after submission: see ``Job``.
         """
+        if type(x) is Lease:
+            return await self.submit_lease(x, (out, cache_size, params, deadline, priority))
         prepared = await self._ready(x, out, (cache_size, params, deadline, priority))
         port = self.port_here()
         return self.start(port, await self.credit(port), prepared)
@@ -275,6 +281,8 @@ class Model(LoopCaches):
             QueueFullError: if no credit is free.
             MaccelError: as ``infer`` does.
         """
+        if type(x) is Lease:
+            return self.try_submit_lease(x, (out, cache_size, params, deadline, priority))
         port = self.port_here()
         jobs = jobs_in(x)
         if jobs and not can_follow(jobs, port):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from maccel_aio._core._arrays import Plan
+    from maccel_aio._core._entries import Entry, Options
     from maccel_aio._core._job import BaseJob
+    from maccel_aio._core._lease import Lease
     from maccel_aio._core._observe import DropReason, Watcher
     from maccel_aio._core._ring import Ring, Slot
     from maccel_aio._typing import Array
+
+
+J = TypeVar("J", bound="BaseJob")
 
 
 class Call(NamedTuple):
@@ -237,6 +242,62 @@ class Port:
             self.admitted(job)
         return job
 
+    def launch(self, slot: Slot, lease: Lease, entry: Entry, options: Options) -> BaseJob:
+        """Submit a lease with a credit that was taken.
+
+        Args:
+            slot: the credit.
+            lease: checked.
+            entry: of the lease.
+            options: of the request.
+
+        Raises:
+            BufferInUseError: if the lease is in flight by now.
+            MaccelError: as the native status says.
+        """
+        try:
+            job = self.job_type(self, lease.plan, list(lease.raw))
+            lease.take_off(job)
+        except BaseException:  # the credit must not be lost
+            self.give_back(slot)
+            raise
+        job._lease = lease  # noqa: SLF001 - port and job are one mechanism
+        try:
+            self.ring.launch(slot, job, entry, lease.held, options)
+        except BaseException:
+            job.land()
+            self._release()
+            raise
+        self.submitted += 1
+        if self.watchers:
+            self.admitted(job)
+        return job
+
+    def adopt(self, lease: Lease, slot: Slot, start: Callable[[], J]) -> J:
+        """Submit a lease in another way than by its entry.
+
+        Args:
+            lease: checked.
+            slot: a credit that was taken.
+            start: submits the call of the lease with the credit, or gives it back and raises.
+
+        Raises:
+            BufferInUseError: if the lease is in flight by now.
+            MaccelError: as ``start`` does.
+        """
+        try:
+            lease.occupy(self)
+        except BaseException:  # the credit must not be lost
+            self.give_back(slot)
+            raise
+        try:
+            job = start()
+        except BaseException:
+            lease.land()
+            raise
+        lease.job, job._lease = job, lease  # noqa: SLF001 - port and job are one mechanism
+        return job
+
     def admitted(self, job: BaseJob) -> None:
         """Tell the watchers of a submission."""
         for watcher in self.watchers:
@@ -261,17 +322,24 @@ class Port:
     def settled(self, job: BaseJob, status: int) -> None:
         """Count a completion, free its credit, wake whom it concerns. Called by the job."""
         self.in_flight -= 1
-        self.count(status)
         if status == _binding.OK:
+            self.completed += 1
             _, _, done, reaped = job._timing  # noqa: SLF001
             lag = reaped - done
             self.lag_sum_ns += lag
-            self.lag_max_ns = max(self.lag_max_ns, lag)
+            if lag > self.lag_max_ns:
+                self.lag_max_ns = lag
             self.lag_counts[bucket_of(lag)] += 1
+        else:
+            self.count(status)
+        if job._lease is not None:  # noqa: SLF001
+            job.land()
         for watcher in self.watchers:
             watcher.settled(self, job, status)
-        self._share()
-        self.wake(job)
+        if self.waiters or self.ring.starved:
+            self._share()
+        if job._waiters or job._listeners:  # noqa: SLF001
+            self.wake(job)
 
     def count(self, status: int) -> None:
         """Count how one request ended."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from maccel_aio._core._arrays import Plan
     from maccel_aio._core._device import NativeDevice
+    from maccel_aio._core._entries import Options as _Options
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._port import Port
     from maccel_aio._typing import Array
@@ -145,6 +146,34 @@ class Ring:
         if status < 0:
             slot.job = slot.keep = None
             self._free.append(slot)
+            raise _binding.error(status)
+
+    def launch(
+        self, slot: Slot, job: BaseJob, entry: _entries.Entry, keep: object, options: _Options
+    ) -> None:
+        """Hand over a request that is described already. Never blocks.
+
+        Args:
+            slot: taken by the caller; given back when this raises.
+            job: settled when the completion is reaped.
+            entry: of the request.
+            keep: what the device needs until the completion.
+            options: of the request.
+
+        Raises:
+            MaccelError: as the native status says; the slot is free again.
+        """
+        user_data = slot.user_data = slot.user_data + _NEXT_GENERATION
+        slot.job, slot.keep = job, keep
+        job._user_data = user_data  # noqa: SLF001 - ring and job are one mechanism
+        status = _binding.CANCELED
+        try:
+            status = entry.submit(self.handle, user_data, options)
+        finally:
+            if status < 0:  # the slot must not be lost
+                slot.job = slot.keep = None
+                self._free.append(slot)
+        if status < 0:
             raise _binding.error(status)
 
     def carry(self, slot: Slot, form: _entries.Form, array: Array, output: Array) -> int:

@@ -154,7 +154,7 @@ class SegmentedJob(Job):
         self.state = JobState.ABANDONED
         self._port.abandoned += 1
         self._scope.cancel()
-        if not self._claim:
+        if not self._owes():
             self._port.wake(self)
         return CancelOutcome.ABANDONED
 

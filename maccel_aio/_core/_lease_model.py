@@ -1,0 +1,147 @@
+"""How leases run in event loops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maccel_aio._core import _limits
+from maccel_aio._core._base_model import checked_priority
+from maccel_aio._core._buffer_pool import BufferPool
+from maccel_aio._core._entries import PLAIN
+from maccel_aio._core._lease import shapes_of, terms_of
+from maccel_aio._core._loop_caches import LoopCaches
+from maccel_aio.errors import InvalidError, QueueFullError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike
+
+    from maccel_aio._core._async_job import Job, LoopPort
+    from maccel_aio._core._base_model import BaseModel
+    from maccel_aio._core._entries import Options
+    from maccel_aio._core._lease import Lease, Terms
+    from maccel_aio._core._ring import Slot
+    from maccel_aio._typing import Array
+
+    #: out, cache_size, params, deadline, priority: as callers gave them.
+    Given = tuple[object, int, object, float | None, int]
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int8))
+
+
+class LeaseModel(LoopCaches):
+    """A model whose callers may lease memory of the device."""
+
+    def buffers(
+        self,
+        n: int = 1,
+        *,
+        shape: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        dtype: DTypeLike = np.float32,
+        max_waiting: int | None = 1024,
+    ) -> BufferPool:
+        """Return a pool of sets of inputs and outputs in memory of the device.
+
+        A set is bound to the model once; its requests copy, allocate and look up nothing.
+
+        Args:
+            n: how many sets; memory is taken when one is first lent.
+            shape: of the input, as ``infer`` takes it: HWC or CHW, with or without a batch; a list
+                of shapes for several inputs. Default: as the model was compiled.
+            dtype: of the inputs: float32, uint8 or int8.
+            max_waiting: most callers that may wait for a set; None for no bound.
+
+        Raises:
+            ShapeError: if the shape does not fit the model.
+            InvalidError: if the dtype is none of the three, or a bound is not possible.
+            ClosedError: if the model is closed, or not launched.
+        """
+        return BufferPool(terms_for(self, shape, dtype), n, max_waiting)
+
+    # ---- carrying out
+
+    async def infer_lease(self, lease: Lease, given: Given) -> list[Array]:
+        """Run the model once over a lease: see ``Model.infer``."""
+        options = lease_options(lease, given)
+        lease.check(self._resident)
+        port = self.port_here()
+        slot = port.take()
+        if slot is None:
+            slot = await self.credit(port)
+        job = self._launch(port, slot, lease, options)
+        if not job.done():
+            await self._settle(port, job)
+        return job.result()
+
+    async def submit_lease(self, lease: Lease, given: Given) -> Job:
+        """Submit a lease: see ``Model.submit``."""
+        options = lease_options(lease, given)
+        lease.check(self._resident)
+        port = self.port_here()
+        slot = port.take()
+        if slot is None:
+            slot = await self.credit(port)
+        return self._launch(port, slot, lease, options)
+
+    def try_submit_lease(self, lease: Lease, given: Given) -> Job:
+        """Submit a lease at once or not at all: see ``Model.try_submit``.
+
+        Raises:
+            QueueFullError: if no credit is free.
+            MaccelError: as ``Model.try_submit`` does.
+        """
+        options = lease_options(lease, given)
+        lease.check(self._resident)
+        port = self.port_here()
+        slot = port.take()
+        if slot is None:
+            port.drop()
+            raise QueueFullError(f"all {port.limit} credits are in use")
+        return self._launch(port, slot, lease, options)
+
+    def _launch(self, port: LoopPort, slot: Slot, lease: Lease, options: Options) -> Job:
+        entry = lease.entry
+        if entry is not None:
+            return port.launch(slot, lease, entry, options)  # type: ignore[return-value]  # its job_type
+        return port.adopt(lease, slot, lambda: self.start(port, slot, lease.prepared(options)))
+
+
+def terms_for(model: BaseModel, shape: object, dtype: DTypeLike) -> Terms:
+    """Work out the sets of a model.
+
+    Raises:
+        ShapeError: if the shape does not fit the model.
+        InvalidError: if the dtype cannot be an input.
+        ClosedError: if the model is closed, or not launched.
+        UnsupportedError: if the model keeps state between calls.
+    """
+    resident = model._here()  # noqa: SLF001 - one mechanism
+    if resident.state is not None:
+        raise UnsupportedError(
+            "a model with a cache takes arrays: its calls have steps of their own"
+        )
+    element = np.dtype(dtype)
+    if element not in _DTYPES:
+        raise InvalidError(f"inputs are float32, uint8 or int8, not {element}: convert into them")
+    shapes = shapes_of(shape, model.inputs)
+    samples = [np.empty(one, element) for one in shapes]
+    return terms_of(resident, model.prepare(samples, None, 0, None, None, 0))
+
+
+def lease_options(lease: Lease, given: Given) -> Options:
+    """Return the options of a request.
+
+    Raises:
+        InvalidError: if they do not go with a lease.
+        DeadlineError: if the deadline is not in the future.
+    """
+    out, cache_size, params, deadline, priority = given
+    if out is not None or cache_size or params:
+        raise InvalidError("a lease brings its own outputs, and knows no KV cache: leave these out")
+    if deadline is None and type(priority) is int and priority == 0 and not lease.timed:
+        return PLAIN
+    deadline_ns = _limits.absolute(lease.resident.config, deadline)
+    return _limits.limit(lease.loaded, deadline_ns), checked_priority(priority), 0
