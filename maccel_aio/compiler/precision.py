@@ -38,7 +38,7 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "Linear"})
 _FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul", "Recurrent"})
 _FLOAT_MAKERS = frozenset({"Softmax", "Recurrent"})
 _WIDTHS: tuple[QuantDtype, ...] = ("u8", "s8", "s16", "f32")
-_SUMS = frozenset({"Add", "Sub"})
+_SUMS = frozenset({"Add", "Sub", "Mul"})
 
 
 def macs(graph: Graph, node: Node) -> int:
@@ -145,7 +145,8 @@ class PrecisionOptions:
     """What may leave 8 bits.
 
     Attributes:
-        wide_sums: tensors that an addition reads are stored in 16 bits; convolutions get copies.
+        wide_sums: tensors that an addition or a product of two tensors reads are stored in 16
+            bits; convolutions get copies.
         vector_share: pooled vectors stay float when the layers that they feed have less than this
             share of all multiply-accumulates.
         vector_weights: and less than this share of all weights.
@@ -252,7 +253,7 @@ class _Chooser:
         return bool(self._convolutions(name))
 
     def _is_sum(self, group: Group) -> bool:
-        """Whether a chain of additions runs through the group."""
+        """Whether a chain of additions and products runs through the group."""
         return any(self._summand(name) for name in group.members)
 
     def _summand(self, name: str) -> bool:

@@ -19,6 +19,7 @@ from maccel_aio.compiler.precision import (
     insert_copies,
 )
 from maccel_aio.compiler.ranges import affine_u8, symmetric_s16
+from maccel_aio.compiler.renumber import number_of, shared_codes
 from maccel_aio.compiler.tokens import quantise_tokens
 from maccel_aio.compiler.weights import InputFormat, quantise_conv
 
@@ -99,6 +100,7 @@ class _Quantiser:
         self.given_weights = {} if given is None else given.weights
         self.options = options
         self.group_of: dict[str, Group] = {}
+        self.offsets: dict[str, float] = {}
 
     def run(self, on_npu: OnNpu) -> None:
         precision = self.options.precision
@@ -110,6 +112,9 @@ class _Quantiser:
         for group in groups:
             self.group_of.update(dict.fromkeys(group.members, group))
             self._set(group, self._format(group))
+        if not self.given:
+            for node in reversed(self.graph.nodes):
+                self._share_codes(node)
         for node in self.graph.nodes:
             if node.op in WEIGHTED and node.weights is not None and on_npu(node):
                 self._weigh(node)
@@ -140,6 +145,40 @@ class _Quantiser:
             return TensorQuant("s16", symmetric_s16(low, high))
         return TensorQuant("u8", *affine_u8(low, high))
 
+    def _share_codes(self, node: Node) -> None:
+        """Choose formats in which adding or multiplying one number changes no code."""
+        found = number_of(self.graph, node)
+        if found is None:
+            return
+        source, factor, shift = found
+        x, y = self.group_of.get(source), self.group_of.get(node.output)
+        if not (self._alone(source, x) and y is not None and x is not None and x is not y):
+            return
+        storage = self.graph.tensor(node.output).storage
+        if storage.dtype != "u8" or self.fixed.keys() & set(y.members):
+            return
+        known = [self.stats[name] for name in y.members if name in self.stats]
+        low, high = min(s.low for s in known), max(s.high for s in known)
+        formats = shared_codes(storage, low, high, factor, shift, exact=not self._biased(y))
+        if formats is not None:
+            self._set(x, formats.x)
+            self._set(y, formats.y)
+            self.offsets[node.output] = formats.offset
+
+    def _alone(self, name: str, group: Group | None) -> bool:
+        """Whether a tensor of 8 bits has a format for itself and one reader."""
+        once = sum(node.inputs.count(name) for node in self.graph.nodes) == 1
+        own = group is not None and group.members == [name] and group.dtype == "u8"
+        return once and own and name in self.stats and name not in self.fixed
+
+    def _biased(self, group: Group) -> bool:
+        """Whether only layers with weights and a bias read a group of one tensor."""
+        readers = [n for n in self.graph.nodes if group.members[0] in n.inputs]
+        biased = all(
+            n.op in ("Conv", "Linear") and group.members[0] not in n.inputs[1:] for n in readers
+        )
+        return len(group.members) == 1 and biased
+
     def _weigh(self, node: Node) -> None:
         """Give a node its integers, unless its input is float."""
         source = self.graph.tensor(node.inputs[0]).storage
@@ -148,9 +187,10 @@ class _Quantiser:
         low, high = _CODES[source.dtype]
         x = InputFormat(source.scale, source.zero, low, high)
         kernel = node.weights.kernel.transpose(0, 2, 3, 1)
+        offset = self.offsets.get(node.inputs[0], 0.0)
         numbers = quantise_conv(
             kernel,
-            node.weights.bias,
+            node.weights.bias + offset * kernel.sum(axis=(1, 2, 3), dtype=np.float64),
             x,
             mean=self._mean(node),
             scale=self._given_scale(node),
@@ -161,7 +201,8 @@ class _Quantiser:
         node.quant = NodeQuant(numbers.weights, numbers.bias, numbers.scale, qmin, qmax)
 
     def _bits(self, node: Node, source: TensorQuant) -> int:
-        if source.dtype == "s16" and not self.given:
+        wide = source.dtype == "s16" or node.inputs[0] in self.options.precision.storage
+        if wide and not self.given:
             return 16  # the kernels multiply words anyway
         depthwise = node.op == "Conv" and is_depthwise(node)
         return self.options.depthwise_bits if depthwise else 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,8 +86,24 @@ def binary(ctx: Context, node: Node) -> None:
     _emit(ctx, node, views[:2], views[2], {}, b.scale)
 
 
+def _keeps_codes(ctx: Context, node: Node, view: View, value: Array) -> bool:
+    """Whether the result has the codes of the operand, in another format (see `renumber`)."""
+    quant = ctx.quant(node.output)
+    if value.size != 1 or not view.dtype == quant.dtype == "u8" or node.act is not None:
+        return False
+    if view.dims != ctx.graph.tensor(node.output).dims or node.output in ctx.placements:
+        return False
+    out = replace(view, scale=quant.scale, zero=quant.zero)
+    table = binary_table(node, view, out, float(value.ravel()[0]))
+    return np.array_equal(table, np.arange(256))
+
+
 def _with_constant(ctx: Context, node: Node, first: str, value: Array) -> None:
     view = ctx.view(first)
+    if _keeps_codes(ctx, node, view, value):
+        quant = ctx.quant(node.output)
+        ctx.bind(node.output, replace(view, scale=quant.scale, zero=quant.zero))
+        return
     out = ctx.write(node.output)
     if value.size == 1 and view.dtype == out.dtype == "u8" and view.dims == out.dims:
         views = by_memory([view, out])
