@@ -17,12 +17,13 @@ from maccel_aio.compiler.importer import ModelLike, import_model
 from maccel_aio.compiler.ir import CompileError, Graph, Node
 from maccel_aio.compiler.measure import Measurement, find_taps, tap
 from maccel_aio.compiler.measure import measure as measure_file
-from maccel_aio.compiler.numeric import NumericResult, quantise_graph
+from maccel_aio.compiler.numeric import NumericResult, observe_graph
 from maccel_aio.compiler.partition import Segment, partition
 from maccel_aio.compiler.passes import run_passes
 from maccel_aio.compiler.precision import store_float_weights
-from maccel_aio.compiler.quantize import QuantizeOptions
+from maccel_aio.compiler.quantize import QuantizeOptions, quantise
 from maccel_aio.compiler.report import CompileReport
+from maccel_aio.compiler.search import AccuracyTarget, SearchReport, search
 from maccel_aio.compiler.state import StateOptions
 from maccel_aio.errors import MaccelError
 
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["CompileError", "CompileReport", "QuantizeOptions", "StateOptions", "compile"]
+__all__ = [
+    "AccuracyTarget",
+    "CompileError",
+    "CompileReport",
+    "QuantizeOptions",
+    "StateOptions",
+    "compile",
+]
 
 Precision = Literal["int8", "float32", "bfloat16"]
 
@@ -75,6 +83,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     measure: int = 4,
     l2_bytes: int = 0,
     state: StateOptions | None = None,
+    accuracy: AccuracyTarget | float | None = None,
 ) -> CompileReport:
     """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
 
@@ -100,6 +109,8 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
             are many times as large band by band: a smaller arena, and on one core a little faster,
             but slower where cores share an inference. The results are the same. 0: no bands.
         state: inputs and outputs that the model keeps from one call to the next.
+        accuracy: what the program has to reach, such as 30.0 for 30 dB at every output: tensors
+            that cost much of it are then stored in 16 bits. None: nothing leaves 8 bits for it.
 
     Returns:
         What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
@@ -123,13 +134,21 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
             state.to_json(graph)  # an error now, not after the calibration
         options = quantize or QuantizeOptions()
         store_float_weights(graph, "bf16" if precision == "bfloat16" else options.float_weights)
-    numbers = _numbers(graph, calibration, preprocess, precision, quantize, clock)
+    numbers, searched = _numbers(
+        graph, segments, calibration, preprocess, precision, options, _target(accuracy), clock
+    )
     with clock.step("measure"):
         found = _measured(graph, segments, numbers, precision, measure)
     with clock.step("lower"):
         built = build(graph, segments, numbers, precision, found, l2_bytes, state)
         written = container.write(out, built.data)
-    return _report(graph, built, numbers, str(written), clock, found)
+    return _report(graph, built, numbers, str(written), clock, found, searched)
+
+
+def _target(accuracy: AccuracyTarget | float | None) -> AccuracyTarget | None:
+    if accuracy is None or isinstance(accuracy, AccuracyTarget):
+        return accuracy
+    return AccuracyTarget(float(accuracy))
 
 
 def _measured(
@@ -182,30 +201,52 @@ def _check_weights(node: Node) -> None:
 
 def _numbers(
     graph: Graph,
+    segments: list[Segment],
     calibration: Source | None,
     preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None,
     precision: Precision,
-    options: QuantizeOptions | None,
+    options: QuantizeOptions,
+    accuracy: AccuracyTarget | None,
     clock: _Clock,
-) -> NumericResult:
+) -> tuple[NumericResult, SearchReport | None]:
     if precision != "int8":
-        return NumericResult(None, {})
+        return NumericResult(None, {}), None
     given = graph.given_scales
     if calibration is None and given is None and any(not n.reason for n in graph.nodes):
         raise CompileError(
             "int8 needs calibration data (pictures, arrays or .npz), or precision='float32'"
         )
-    numbers = quantise_graph(
+    seen = observe_graph(
         graph,
         calibration,
-        on_npu=lambda node: not node.reason,
+        on_npu=_on_npu,
         preprocess=preprocess,
         given=given,
         options=options,
         progress=lambda done, total: clock.tell("calibrate", done, total),
     )
-    clock.seconds.update(numbers.seconds)
-    return numbers
+    clock.seconds.update(seen.result.seconds)
+    report = None
+    if accuracy is not None:
+        if given is not None:
+            raise CompileError("an accuracy target needs a float model: this one brings its scales")
+        with clock.step("search"):
+            options, report = search(
+                graph,
+                segments,
+                seen,
+                options,
+                accuracy,
+                on_npu=_on_npu,
+                progress=lambda done, total: clock.tell("search", done, total),
+            )
+    with clock.step("quantise"):
+        quantise(graph, seen.stats, on_npu=_on_npu, fixed=seen.fixed, given=given, options=options)
+    return seen.result, report
+
+
+def _on_npu(node: Node) -> bool:
+    return not node.reason
 
 
 def _report(
@@ -215,6 +256,7 @@ def _report(
     path: str,
     clock: _Clock,
     measured: Measurement,
+    searched: SearchReport | None,
 ) -> CompileReport:
     outputs = {n: measured.tensors[n] for n in graph.outputs if n in measured.tensors}
     samples = numbers.samples
@@ -223,9 +265,20 @@ def _report(
         path=path,
         layers=tuple(built.rows),
         output_sqnr_device_db=outputs,
-        warnings=(measured.warning,) if measured.warning else (),
+        warnings=tuple(filter(None, (measured.warning, _missed(searched)))),
         file_bytes=len(built.data),
         arena_bytes=built.arena_bytes,
         samples=0 if samples is None else len(samples),
         seconds=dict(clock.seconds),
+        search=searched,
+    )
+
+
+def _missed(searched: SearchReport | None) -> str:
+    """Return the warning that a target was not reached, or ""."""
+    if searched is None or searched.reached:
+        return ""
+    return (
+        f"the accuracy target was not reached: {searched.value:.4g} with {searched.wide:.1%} of "
+        "the work in 16 bits, which is all that may leave 8 bits"
     )

@@ -57,6 +57,14 @@ class TensorStats:
         chosen = np.linspace(0, len(table) - 1, count).astype(np.intp)
         self.rows.append(table[chosen].astype(np.float32))
 
+    def part(self, samples: Sequence[int]) -> TensorStats:
+        """Return the statistics of some of the samples only."""
+        minimum, maximum, mean, rows = (
+            [values[k] for k in samples] if values else []
+            for values in (self.minimum, self.maximum, self.mean, self.rows)
+        )
+        return TensorStats(self.axis, minimum, maximum, mean, rows)
+
     @property
     def low(self) -> float:
         """Smallest value over all samples and channels."""

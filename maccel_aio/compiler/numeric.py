@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from maccel_aio.compiler.ranges import pixel_u8
 from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from maccel_aio.compiler.calibration import TensorStats
@@ -96,6 +98,52 @@ def _image_inputs(graph: Graph) -> list[str]:
     return [name for name in graph.inputs if is_image(name)]
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What calibration found; the graph is equalised, and has no formats yet.
+
+    Attributes:
+        result: what the report and the file need of it.
+        stats: by tensor name; of the equalised graph.
+        fixed: formats of the inputs that take pixels.
+    """
+
+    result: NumericResult
+    stats: dict[str, TensorStats]
+    fixed: dict[str, TensorQuant]
+
+    def part(self, samples: Sequence[int]) -> Observed:
+        """Return what some of the samples showed."""
+        stats = {name: found.part(samples) for name, found in self.stats.items()}
+        return replace(self, stats=stats)
+
+
+def observe_graph(
+    graph: Graph,
+    calibration: Source | None,
+    *,
+    on_npu: OnNpu,
+    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
+    given: GivenScales | None = None,
+    options: QuantizeOptions | None = None,
+    progress: Progress | None = None,
+) -> Observed:
+    """Calibrate a graph and equalise it; for the arguments see `quantise_graph`."""
+    began = time.perf_counter()
+    how = preprocess_by_input(graph, preprocess)
+    fixed = {name: TensorQuant("u8", *pixel_u8(one)) for name, one in how.items()}
+    options = options or QuantizeOptions()
+    links = []
+    if options.equalise and given is None:
+        links = find_links(graph, on_npu, options.precision)
+    samples = None if calibration is None else open_samples(graph, calibration, how)
+    stats = {} if samples is None else _observe(graph, samples, links, progress)
+    calibrated = time.perf_counter()
+    scaled = {} if samples is None else equalise(graph, links, stats, samples.originals)
+    seconds = {"calibrate": calibrated - began, "equalise": time.perf_counter() - calibrated}
+    return Observed(NumericResult(samples, how, scaled, seconds), stats, fixed)
+
+
 def quantise_graph(
     graph: Graph,
     calibration: Source | None,
@@ -121,20 +169,17 @@ def quantise_graph(
         CalibrationError: the calibration data does not fit.
         InvalidError: the preprocessing does not fit.
     """
-    began = time.perf_counter()
-    how = preprocess_by_input(graph, preprocess)
-    fixed = {name: TensorQuant("u8", *pixel_u8(one)) for name, one in how.items()}
-    options = options or QuantizeOptions()
-    links = []
-    if options.equalise and given is None:
-        links = find_links(graph, on_npu, options.precision)
-    samples = None if calibration is None else open_samples(graph, calibration, how)
-    stats = {} if samples is None else _observe(graph, samples, links, progress)
-    calibrated = time.perf_counter()
-    scaled = {} if samples is None else equalise(graph, links, stats, samples.originals)
-    quantise(graph, stats, on_npu=on_npu, fixed=fixed, given=given, options=options)
-    seconds = {"calibrate": calibrated - began, "quantise": time.perf_counter() - calibrated}
-    return NumericResult(samples, how, scaled, seconds)
+    seen = observe_graph(
+        graph,
+        calibration,
+        on_npu=on_npu,
+        preprocess=preprocess,
+        given=given,
+        options=options,
+        progress=progress,
+    )
+    quantise(graph, seen.stats, on_npu=on_npu, fixed=seen.fixed, given=given, options=options)
+    return seen.result
 
 
 def _observe(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from maccel_aio.compiler.search import SearchReport
+
 
 def sqnr_db(reference: NDArray[Any], other: NDArray[Any]) -> float:
     """Return the ratio of signal to quantisation noise in dB, at most 200.
@@ -78,6 +80,7 @@ class CompileReport:
         samples: calibration samples that were used, augmented ones included.
         seconds: time of each step.
         warnings: what a user should know.
+        search: what was done for a wanted accuracy; None without one.
     """
 
     name: str
@@ -89,6 +92,7 @@ class CompileReport:
     samples: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    search: SearchReport | None = None
 
     @property
     def macs(self) -> int:
