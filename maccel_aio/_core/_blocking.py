@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from maccel_aio._core._express import ExpressPort, Form
 from maccel_aio._core._job import BaseJob
 from maccel_aio._core._port import Port
 from maccel_aio._core._ring import Ring
@@ -146,7 +147,7 @@ class Job(BaseJob):
         return super().result()
 
 
-class ThreadPort(Port):
+class ThreadPort(ExpressPort):
     """A port of one thread."""
 
     def __init__(self, ring: ThreadRing, limit: int) -> None:
@@ -199,6 +200,23 @@ class ThreadPort(Port):
             if left <= 0:
                 raise QueueFullError(f"all {self.limit} credits are in use")
             ring.wait_some(left)
+
+    def run_usual(self, form: Form, array: Array) -> list[Array] | Job:
+        """Submit a call the short way; return its outputs, or its job if it takes longer.
+
+        Raises:
+            ClosedError: if the model or the device is closed.
+            MaccelError: as the native status says.
+        """
+        ring = self.thread_ring
+        if not self.watchers:  # they are told of jobs
+            with ring.lock:
+                if ring.disposed:
+                    raise ClosedError("the device is closed")
+                made = self.express(form, array)
+            if made is not None:
+                return made  # type: ignore[return-value]  # its job_type
+        return self.begin(form.call(array), None)
 
     def settle_cancelled(self, job: Job, grace_s: float) -> None:
         """Cancel a job; wait for the device only if it writes the caller's own arrays."""

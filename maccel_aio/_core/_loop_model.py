@@ -10,8 +10,9 @@ import anyio.to_thread
 
 from maccel_aio._core import _chain
 from maccel_aio._core._arrays import as_arrays
-from maccel_aio._core._async_job import Form, Job, LoopPort, settled
+from maccel_aio._core._async_job import Job, LoopPort, settled
 from maccel_aio._core._base_model import BaseModel, convert, converts_large
+from maccel_aio._core._express import Form
 from maccel_aio._core._reactor import RING_CREDITS, reactor_for
 from maccel_aio._core._segments import Credits, SegmentedJob
 from maccel_aio._core._types import JobState

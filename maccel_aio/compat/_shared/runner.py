@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from maccel_aio._core import _binding
 from maccel_aio._core._arrays import cast, needs_cast
 from maccel_aio._core._base_model import Prepared
+from maccel_aio._core._express import Form as Usual
 from maccel_aio._core._limits import limit
 from maccel_aio._core._port import Call
 from maccel_aio._core._shapes import Match
@@ -44,7 +46,9 @@ class Form(NamedTuple):
     #: Of the outputs.
     dtype: DType
     #: None for a model of several segments.
-    plan: Plan | None
+    plan: Plan | None = None
+    #: Where there is one contiguous input and one output.
+    usual: Usual | None = None
 
 
 class Runner:
@@ -158,9 +162,10 @@ class Runner:
         if form is not None:
             return form, arrays
         variant, loaded = self.variants[index], self._loaded[index]
-        form = Form(variant, loaded, layout, _result_dtype(variant, arrays, to_float), None)
+        form = Form(variant, loaded, layout, _result_dtype(variant, arrays, to_float))
         if loaded.direct is not None:
-            form = form._replace(plan=self._plan(form, loaded.direct, arrays, None))
+            plan = self._plan(form, loaded.direct, arrays, None)
+            form = form._replace(plan=plan, usual=_usual(loaded, plan))
         if len(self._forms) >= _FORMS_KEPT:
             self._forms.clear()
         self._forms[key] = form
@@ -178,6 +183,8 @@ class Runner:
     # ---- carrying out
 
     def _run(self, form: Form, arrays: list[Array]) -> list[Array]:
+        if form.usual is not None:
+            return self.engine.run_usual(form.usual, arrays[0])
         if form.plan is None:
             return self._run_staged(form, arrays)
         return self.engine.run(_call(form, form.plan, arrays, None))
@@ -233,6 +240,15 @@ def _result_dtype(variant: Variant, arrays: Sequence[Array], to_float: bool) -> 
             why = "it is float on the NPU, or the model has parts on the CPU"
             raise InvalidError(f"{tensor.spec.name!r} has no int8 form: {why}")
     return _FLOAT if to_float else _INT8
+
+
+def _usual(loaded: Loaded, plan: Plan) -> Usual | None:
+    bundle = loaded.stages[0].bundle
+    if bundle is None or loaded.finish_ns or plan.needs_copy:
+        return None
+    if plan.contiguous != (True,) or len(plan.results) != 1:
+        return None
+    return Usual(bundle.handle, plan, _binding.HERE)
 
 
 def _call(form: Form, plan: Plan, arrays: list[Array], outputs: list[Array] | None) -> Call:
