@@ -50,6 +50,8 @@ COVERED_BY = {
     "maccel_aio/compat/_shared/accelerator.py": "tests/compat/test_accelerator.py",
     "maccel_aio/compat/_shared/cache.py": "tests/compat/test_cache.py",
     "maccel_aio/compat/_shared/cached_runner.py": "tests/compat/test_cache.py",
+    "maccel_aio/compat/_shared/buffers.py": "tests/compat/test_buffers.py",
+    "maccel_aio/compat/_shared/symmetric.py": "tests/compat/test_int8.py",
     "maccel_aio/compat/_shared/choice.py": COMPAT_MODEL,
     "maccel_aio/compat/_shared/described.py": COMPAT_MODEL,
     "maccel_aio/compat/_shared/engine.py": COMPAT_INFER,

@@ -10,14 +10,12 @@ from maccel_aio._core._arrays import cast, needs_cast
 from maccel_aio._typing import override
 from maccel_aio.compat._shared import shapes
 from maccel_aio.compat._shared.plan import Layout, find_items
-from maccel_aio.compat._shared.runner import Runner
+from maccel_aio.compat._shared.runner import Begun, Runner, is_filled
 from maccel_aio.compat._shared.tensor import Tensor, Tokens, fill_up
 from maccel_aio.compat._shared.variant import Variant
 from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
-    from maccel_aio import sync
-    from maccel_aio._core._blocking_stream import BackgroundJob
     from maccel_aio._core._manifest import Manifest
     from maccel_aio._core._types import TensorSpec
     from maccel_aio._typing import Array
@@ -57,16 +55,13 @@ class CachedRunner(Runner):
         path: of the file.
         choice: which cores.
         accelerator: kept open.
-        symmetric: whether int8 elements have no zero point.
 
     Raises:
         MaccelError: as loading does.
     """
 
-    def __init__(
-        self, path: str, choice: CoreChoice, accelerator: RawAccelerator, symmetric: bool
-    ) -> None:
-        super().__init__(path, choice, accelerator, symmetric)
+    def __init__(self, path: str, choice: CoreChoice, accelerator: RawAccelerator) -> None:
+        super().__init__(path, choice, accelerator)
         self.variants = cached_variants(self.engine.manifest)
         self._shapes = [[tensor.shape for tensor in one.inputs] for one in self.variants]
 
@@ -99,9 +94,7 @@ class CachedRunner(Runner):
         shown = _show(layout, made)
         if outputs is None:
             return shown
-        if not isinstance(outputs, list):
-            raise TypeError(f"the outputs must be a list, not a {type(outputs).__name__}")
-        if outputs:
+        if is_filled(outputs):
             shapes.check_outputs(outputs, [array.shape for array in shown], _FLOAT)
             for target, array in zip(outputs, shown, strict=True):
                 target[...] = array
@@ -110,12 +103,12 @@ class CachedRunner(Runner):
         return None
 
     @override
-    def begin(self, arrays: list[Array], to_float: bool) -> sync.Job | BackgroundJob:
+    def begin(self, arrays: list[Array], to_float: bool) -> Begun:
         """Submit a call of slot 0, from the first token on, and return at once."""
         if to_float:
             raise InvalidError("a model with a cache takes float32 inputs")
         layout, ready = self._ready(arrays, None)
-        return self.engine.submit_then(ready, lambda made: _show(layout, made))
+        return self.engine.submit_then(ready, lambda made: _show(layout, made)), None
 
     def _ready(self, arrays: list[Array], wanted: bool | None) -> tuple[Layout, list[Array]]:
         """Return the layout of a call, and its inputs in ONNX order."""

@@ -6,20 +6,16 @@ import abc
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from maccel_aio.compat._shared.buffer_info import BufferInfo
+from maccel_aio.compat._shared.buffers import Buffered
 
 if TYPE_CHECKING:
     from maccel_aio.compat._shared.tensor import Tensor
-    from maccel_aio.compat._shared.variant import Variant
 
 ScaleT = TypeVar("ScaleT")
 
 
-class Described(abc.ABC, Generic[ScaleT]):
-    """Shapes, scales and buffers of a variant; those of a model are those of its first."""
-
-    @abc.abstractmethod
-    def _variant(self) -> Variant:
-        """Return the variant."""
+class Described(Buffered, abc.ABC, Generic[ScaleT]):
+    """Shapes and scales, and buffers, of a variant; those of a model are those of its first."""
 
     @abc.abstractmethod
     def _scale(self, tensor: Tensor) -> ScaleT:

@@ -14,8 +14,8 @@ from maccel_aio.compat._shared.raw_model import RawModel, StateT
 if TYPE_CHECKING:
     import logging
 
+    from maccel_aio.compat._shared.buffer import Buffer
     from maccel_aio.compat._shared.config_state import Place
-    from maccel_aio.compat._shared.errors import VendorError
     from maccel_aio.compat._shared.variant import Variant
 
 CoreIdT = TypeVar("CoreIdT")
@@ -35,7 +35,6 @@ class BaseModel(Described[ScaleT], abc.ABC, Generic[StateT, ScaleT, CoreIdT, Mod
         VendorError: if the file cannot be read, or the configuration does not fit it.
     """
 
-    _error: ClassVar[type[VendorError]]
     _log: ClassVar[logging.Logger]
 
     def __init__(self, path: object, state: StateT, symmetric: bool) -> None:
@@ -65,6 +64,27 @@ class BaseModel(Described[ScaleT], abc.ABC, Generic[StateT, ScaleT, CoreIdT, Mod
     def target_cores(self) -> list[CoreIdT]:
         """The cores that the model may run on; deprecated by the vendor."""
         return self.get_target_cores()
+
+    def infer_buffer(
+        self,
+        inputs: list[Buffer],
+        outputs: list[Buffer],
+        shape: list[list[int]] = [],  # noqa: B006 - never changed
+        cache_size: int = 0,
+    ) -> None:
+        """Run the model once, from buffers into buffers. Blocks.
+
+        Args:
+            inputs: one an input: see ``acquire_input_buffer`` and ``reposition_inputs``.
+            outputs: one an output.
+            shape: of each input, to choose a variant; default: the one of the buffers.
+            cache_size: tokens in the KV cache.
+
+        Raises:
+            VendorError: if something does not fit, or the device fails.
+        """
+        raws = [one._buffer for one in inputs], [one._buffer for one in outputs]  # noqa: SLF001
+        self._model.infer_buffers(*raws, shape, cache_size)
 
     def infer_speedrun(self) -> None:
         """Compute once, without bringing inputs in or outputs out.

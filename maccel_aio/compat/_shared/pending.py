@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from maccel_aio.errors import MaccelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from maccel_aio._typing import Array
     from maccel_aio.compat._shared.errors import VendorError
 
@@ -28,12 +30,20 @@ class Later:
         owner: lives until the job is done.
         job: submitted.
         error: the class of the face.
+        finish: makes the outputs of those of the job; None where they are.
     """
 
-    def __init__(self, owner: object, job: Pending, error: type[VendorError]) -> None:
+    def __init__(
+        self,
+        owner: object,
+        job: Pending,
+        error: type[VendorError],
+        finish: Callable[[list[Array]], list[Array]] | None,
+    ) -> None:
         self._owner = owner
         self._job = job
         self._error = error
+        self._finish = finish
 
     def wait(self, timeout: float | None) -> bool:
         """Return whether it has ended, waiting at most so many seconds; None for no bound."""
@@ -42,6 +52,7 @@ class Later:
     def result(self) -> list[Array]:
         """Return the outputs, waiting for them, or raise why there are none."""
         try:
-            return self._job.result()
+            outputs = self._job.result()
         except MaccelError as problem:
             raise self._error.wrap(problem) from problem
+        return outputs if self._finish is None else self._finish(outputs)

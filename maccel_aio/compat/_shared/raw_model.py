@@ -12,13 +12,16 @@ import numpy as np
 from maccel_aio._core._file import read_manifest
 from maccel_aio._core._state import cache_infos
 from maccel_aio.compat._shared import convert, shapes, tracing
+from maccel_aio.compat._shared.buffers import contents
 from maccel_aio.compat._shared.cached_runner import CachedRunner, cached_variants
 from maccel_aio.compat._shared.choice import CoreChoice, resolve_mode, target_places
 from maccel_aio.compat._shared.config_state import ConfigState
 from maccel_aio.compat._shared.pending import Later
+from maccel_aio.compat._shared.plan import Layout
 from maccel_aio.compat._shared.runner import Runner
 from maccel_aio.compat._shared.status import StatusCode
 from maccel_aio.compat._shared.summary import why_unreadable
+from maccel_aio.compat._shared.symmetric import SymmetricRunner
 from maccel_aio.compat._shared.variant import Variant, make_variants
 from maccel_aio.errors import InvalidError, MaccelError
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._manifest import Manifest
     from maccel_aio._typing import Array
     from maccel_aio.compat._shared.accelerator import RawAccelerator
+    from maccel_aio.compat._shared.buffer import RawBuffer
     from maccel_aio.compat._shared.config_state import Place
     from maccel_aio.compat._shared.errors import VendorError
 
@@ -140,9 +144,10 @@ class RawModel(Generic[StateT]):
                 code = StatusCode.Model_AlreadyLaunched
                 raise self.error.of(code, "the model is launched already", self.path)
             choice = CoreChoice(self.state)
+            plain = SymmetricRunner if self._symmetric else Runner
+            kind = CachedRunner if self.caches else plain
             try:
-                make = CachedRunner if self.caches else Runner
-                self.runner = make(self.path, choice, accelerator, self._symmetric)
+                self.runner = kind(self.path, choice, accelerator)
             except InvalidError as problem:  # cores that the device lacks
                 code = StatusCode.Driver_FailedToClaimCores
                 raise self.error.of(code, problem.reason, self.path) from problem
@@ -211,10 +216,7 @@ class RawModel(Generic[StateT]):
             VendorError: as the status says.
         """
         arrays = as_list(inputs)
-        size = convert.int32(cache_size)
-        if (size or params) and not self.caches:
-            why = "the model has no KV cache: leave cache_size and params out"
-            raise self.error.of(StatusCode.Model_NoCache, why, self.path)
+        size = 0 if cache_size == 0 and params is None else self._check_cache(cache_size, params)
         runner = self.runner
         try:
             if runner is None:
@@ -239,9 +241,84 @@ class RawModel(Generic[StateT]):
         arrays = as_list(inputs)
         runner = self.runner or self._refuse(arrays, None)
         try:
-            return Later(runner, runner.begin(arrays, to_float), self.error)
+            job, finish = runner.begin(arrays, to_float)
         except MaccelError as problem:
             raise self.error.wrap(problem) from problem
+        return Later(runner, job, self.error, finish)
+
+    def infer_buffers(
+        self,
+        inputs: list[RawBuffer],
+        outputs: list[RawBuffer],
+        shape: list[list[int]],
+        cache_size: object,
+    ) -> None:
+        """Carry out a call from buffers into buffers.
+
+        Args:
+            inputs: one an input.
+            outputs: one an output.
+            shape: of each input, to choose a variant; empty for that of the buffers.
+            cache_size: tokens in the KV cache.
+
+        Raises:
+            VendorError: if something does not fit, or as the status says.
+        """
+        size = self._check_cache(cache_size, None)
+        runner = self.running()
+        variant = self._variant_of(inputs, shape)
+        counts = len(variant.inputs), len(variant.outputs)
+        if (len(inputs), len(outputs)) != counts:
+            why = f"{counts} inputs and outputs are needed, got {len(inputs), len(outputs)}"
+            raise self.error.of(StatusCode.Model_BufferSizeMismatched, why, self.path)
+        pairs = [*zip(inputs, variant.inputs, strict=True),
+                 *zip(outputs, variant.outputs, strict=True)]  # fmt: skip
+        arrays = [contents(raw, tensor, self.error) for raw, tensor in pairs]
+        if isinstance(runner, CachedRunner):
+            self._infer_tokens(runner, arrays[: counts[0]], arrays[counts[0] :], size)
+        else:
+            layout = Layout(True, len(arrays[0]), True)
+            self.infer_into(runner, variant.index, arrays, layout)
+
+    def _infer_tokens(
+        self, runner: CachedRunner, arrays: list[Array], outputs: list[Array], size: int
+    ) -> None:
+        try:
+            runner.infer_cached(arrays, outputs, True, size, None)
+        except MaccelError as problem:
+            raise self.error.wrap(problem) from problem
+        except ValueError as problem:
+            code = StatusCode.Model_ShapeMismatched
+            raise self.error.of(code, str(problem), self.path) from problem
+
+    def infer_into(self, runner: Runner, index: int, arrays: list[Array], layout: Layout) -> None:
+        """Carry out a call with arrays in the NPU's own form: see ``Runner.infer_into``.
+
+        Args:
+            runner: of this model.
+            index: of the variant.
+            arrays: inputs, then outputs.
+            layout: of all of them.
+
+        Raises:
+            VendorError: if something does not fit, or as the status says.
+        """
+        ins = len(runner.variants[index].inputs)
+        try:
+            runner.infer_into(index, arrays[:ins], arrays[ins:], layout)
+        except MaccelError as problem:
+            raise self.error.wrap(problem) from problem
+
+    def _variant_of(self, inputs: list[RawBuffer], shape: list[list[int]]) -> Variant:
+        if shape:
+            expected = [[tensor.shape for tensor in one.inputs] for one in self.variants]
+            try:
+                return self.variants[shapes.find_variant([*map(tuple, shape)], expected)[0]]
+            except ValueError:
+                why = f"no variant has inputs of the shapes {shape}"
+                raise self.error.of(StatusCode.Model_ShapeMismatched, why, self.path) from None
+        owned = {getattr(raw, "tensor", None) for raw in inputs}
+        return next((one for one in self.variants if owned & set(one.inputs)), self.variants[0])
 
     def speedrun(self) -> None:
         """Compute once without transfers.
@@ -254,6 +331,13 @@ class RawModel(Generic[StateT]):
             runner.engine.speedrun(1)
         except MaccelError as problem:
             raise self.error.wrap(problem) from problem
+
+    def _check_cache(self, cache_size: object, params: object) -> int:
+        size = convert.int32(cache_size)
+        if (size or params) and not self.caches:
+            why = "the model has no KV cache: leave cache_size and params out"
+            raise self.error.of(StatusCode.Model_NoCache, why, self.path)
+        return size
 
     def _refuse(self, arrays: list[Array], wanted: bool | None) -> NoReturn:
         """Say that it is not launched; that the arrays do not fit comes first."""

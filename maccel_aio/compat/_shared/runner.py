@@ -17,10 +17,10 @@ from maccel_aio.compat._shared import shapes
 from maccel_aio.compat._shared.engine import Engine, close_with
 from maccel_aio.compat._shared.plan import Layout, find_items, from_onnx, make_plan
 from maccel_aio.compat._shared.variant import make_variants
-from maccel_aio.errors import InvalidError
+from maccel_aio.errors import InvalidError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from maccel_aio import sync
     from maccel_aio._core._arrays import Plan, Planner
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from maccel_aio._typing import Array, DType
     from maccel_aio.compat._shared.accelerator import RawAccelerator
     from maccel_aio.compat._shared.choice import CoreChoice
+    from maccel_aio.compat._shared.tensor import Tensor
     from maccel_aio.compat._shared.variant import Variant
 
 _FORMS_KEPT = 256
 _INT8 = np.dtype(np.int8)
 _UINT8 = np.dtype(np.uint8)
 _FLOAT = np.dtype(np.float32)
+
+
+Begun = tuple["sync.Job | BackgroundJob", "Callable[[list[Array]], list[Array]] | None"]
 
 
 class Form(NamedTuple):
@@ -58,15 +62,12 @@ class Runner:
         path: of the file.
         choice: which cores.
         accelerator: kept open.
-        symmetric: whether int8 elements have no zero point.
 
     Raises:
         MaccelError: as loading does.
     """
 
-    def __init__(
-        self, path: str, choice: CoreChoice, accelerator: RawAccelerator, symmetric: bool
-    ) -> None:
+    def __init__(self, path: str, choice: CoreChoice, accelerator: RawAccelerator) -> None:
         self.accelerator = accelerator
         self.engine = Engine(path, choice)
         close_with(self, self.engine)
@@ -74,8 +75,9 @@ class Runner:
         self._loaded = self.engine.variants
         self.variants = make_variants(one.variant for one in self._loaded)
         self._shapes = [[tensor.shape for tensor in one.inputs] for one in self.variants]
-        self._symmetric = symmetric
         self._forms: dict[object, Form] = {}
+        #: Of calls with arrays in the NPU's own form.
+        self._exact: dict[object, Plan] = {}
 
     # ---- calls
 
@@ -101,12 +103,10 @@ class Runner:
             ValueError: if the arrays do not fit.
             MaccelError: as the core does.
         """
-        form, arrays = self.find(arrays, wanted, to_float)
+        form, arrays = self._find(arrays, wanted, to_float)
         if outputs is None:
             return self._run(form, arrays)
-        if not isinstance(outputs, list):
-            raise TypeError(f"the outputs must be a list, not a {type(outputs).__name__}")
-        if outputs:
+        if is_filled(outputs):
             expected = [form.layout.shape(tensor) for tensor in form.variant.outputs]
             shapes.check_outputs(outputs, expected, form.dtype)
             self._run_into(form, arrays, outputs)
@@ -114,25 +114,79 @@ class Runner:
             outputs[:] = self._run(form, arrays)
         return None
 
-    def begin(self, arrays: list[Array], to_float: bool) -> sync.Job | BackgroundJob:
+    def infer_into(
+        self, index: int, arrays: Sequence[Array], outputs: list[Array], layout: Layout
+    ) -> None:
+        """Carry out a call whose arrays say, each by itself, in which form the NPU is to use it.
+
+        Args:
+            index: of the variant.
+            arrays: contiguous; each float32, int8 as ``coding`` says, or uint8 pixels.
+            outputs: contiguous; each float32, or int8.
+            layout: of all of them.
+
+        Raises:
+            ShapeError: if a shape does not fit.
+            InvalidError: if a type does not.
+            MaccelError: as the core does.
+        """
+        variant, loaded = self.variants[index], self._loaded[index]
+        _check_exact(variant.inputs, arrays, layout)
+        _check_exact(variant.outputs, outputs, layout)
+        form = Form(variant, loaded, layout, _FLOAT)
+        if loaded.direct is None:
+            made = self._run_staged(form, list(arrays))
+        else:
+            plan = self._exact_plan(form, loaded.direct, arrays, outputs)
+            if not plan.needs_view:
+                self.engine.run(_call(form, plan, list(arrays), outputs))
+                return
+            made = self.engine.run(_call(form, plan, list(arrays), None))
+        for target, source in zip(outputs, made, strict=True):
+            target[...] = source
+
+    def _exact_plan(
+        self, form: Form, planner: Planner, arrays: Sequence[Array], outputs: list[Array]
+    ) -> Plan:
+        types = tuple(array.dtype for array in (*arrays, *outputs))
+        key = (form.variant.index, form.layout, types)
+        plan = self._exact.get(key)
+        if plan is None:
+            if len(self._exact) >= _FORMS_KEPT:
+                self._exact.clear()
+            plan = self._exact[key] = self._plan(form, planner, arrays, outputs)
+        return plan
+
+    def begin(self, arrays: list[Array], to_float: bool) -> Begun:
         """Submit a call and return at once; blocks only while the queue of this thread is full.
 
         Args:
             arrays: the inputs; to be left alone until the result is there.
             to_float: as for ``infer``.
 
+        Returns:
+            The job, and what is to be done with its result.
+
         Raises:
             ValueError: if the arrays do not fit.
             MaccelError: as the core does.
         """
-        form, arrays = self.find(arrays, None, to_float)
+        form, arrays = self._find(arrays, None, to_float)
         if form.plan is None:
-            return self.engine.begin_in_background(lambda: self._run_staged(form, arrays))
-        return self.engine.begin(_call(form, form.plan, arrays, None))
+            return self.engine.begin_in_background(lambda: self._run_staged(form, arrays)), None
+        return self.engine.begin(_call(form, form.plan, arrays, None)), None
 
     # ---- forms
 
-    def find(
+    def variant_of(self, arrays: Sequence[Array]) -> Variant:
+        """Return the first variant that arrays fit.
+
+        Raises:
+            ValueError: if they fit none.
+        """
+        return self.variants[shapes.find_variant([one.shape for one in arrays], self._shapes)[0]]
+
+    def _find(
         self, arrays: list[Array], wanted: bool | None, to_float: bool
     ) -> tuple[Form, list[Array]]:
         """Return the form of a call, and its inputs as the device can read them.
@@ -162,7 +216,7 @@ class Runner:
         if form is not None:
             return form, arrays
         variant, loaded = self.variants[index], self._loaded[index]
-        form = Form(variant, loaded, layout, _result_dtype(variant, arrays, to_float))
+        form = Form(variant, loaded, layout, result_dtype(variant, arrays, to_float))
         if loaded.direct is not None:
             plan = self._plan(form, loaded.direct, arrays, None)
             form = form._replace(plan=plan, usual=_usual(loaded, plan))
@@ -172,7 +226,7 @@ class Runner:
         return form, arrays
 
     def _plan(
-        self, form: Form, planner: Planner, arrays: list[Array], outputs: Sequence[Array] | None
+        self, form: Form, planner: Planner, arrays: Sequence[Array], outputs: Sequence[Array] | None
     ) -> Plan:
         variant = form.variant
         if outputs is None:
@@ -218,7 +272,18 @@ def _key(arrays: list[Array], wanted: bool | None, to_float: bool) -> object:
     return wanted, to_float, *((one.shape, one.strides, one.dtype) for one in arrays)
 
 
-def _result_dtype(variant: Variant, arrays: Sequence[Array], to_float: bool) -> DType:
+def is_filled(outputs: object) -> bool:
+    """Return whether a client's list for the outputs has arrays in it.
+
+    Raises:
+        TypeError: if it is no list.
+    """
+    if not isinstance(outputs, list):
+        raise TypeError(f"the outputs must be a list, not a {type(outputs).__name__}")
+    return bool(outputs)
+
+
+def result_dtype(variant: Variant, arrays: Sequence[Array], to_float: bool) -> DType:
     """Return the type of the outputs; check those of the inputs.
 
     Raises:
@@ -240,6 +305,17 @@ def _result_dtype(variant: Variant, arrays: Sequence[Array], to_float: bool) -> 
             why = "it is float on the NPU, or the model has parts on the CPU"
             raise InvalidError(f"{tensor.spec.name!r} has no int8 form: {why}")
     return _FLOAT if to_float else _INT8
+
+
+def _check_exact(tensors: Sequence[Tensor], arrays: Sequence[Array], layout: Layout) -> None:
+    if len(arrays) != len(tensors):
+        raise ShapeError(f"{len(tensors)} arrays are needed, got {len(arrays)}")
+    for tensor, array in zip(tensors, arrays, strict=True):
+        name, shape = tensor.spec.name, layout.shape(tensor)
+        if array.shape != shape:
+            raise ShapeError(f"{name!r} needs the shape {shape}, got {array.shape}")
+        if not tensor.takes(array.dtype):
+            raise InvalidError(f"{name!r} cannot be {array.dtype}")
 
 
 def _usual(loaded: Loaded, plan: Plan) -> Usual | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from maccel_aio._core._arrays import to_onnx
 from maccel_aio._core._shapes import Match, item_shape
+from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
     from maccel_aio._core._types import TensorSpec
@@ -66,15 +67,19 @@ class Tensor:
             return item
         return (*item[: self.tokens.axis], tokens, *item[self.tokens.axis + 1 :])
 
+    def sized(self, tokens: int) -> tuple[int, int, int]:
+        """Return the shape with so many tokens, where it has any."""
+        return fill_up(self._sized(tokens))
+
     @property
     def held(self) -> tuple[int, int, int]:
         """The shape of what the NPU holds: of the tokens of a step."""
-        return fill_up(self._sized(0 if self.tokens is None else self.tokens.step))
+        return self.sized(0 if self.tokens is None else self.tokens.step)
 
     @property
     def most(self) -> tuple[int, int, int]:
         """The shape of the most that a call may bring."""
-        return fill_up(self._sized(0 if self.tokens is None else self.tokens.capacity))
+        return self.sized(0 if self.tokens is None else self.tokens.capacity)
 
     @property
     def coding(self) -> Coding:
@@ -97,6 +102,38 @@ class Tensor:
         if self.takes_pixels:
             return _UINT8
         return _INT8 if self.quantised else _FLOAT
+
+    def takes(self, dtype: DType) -> bool:
+        """Return whether the NPU reads or writes arrays of a type as they are."""
+        if dtype == _INT8:
+            return self.quantised
+        return dtype == (_UINT8 if self.takes_pixels else _FLOAT)
+
+    def encode(self, array: Array) -> Array:
+        """Return elements in the NPU's own form.
+
+        Raises:
+            InvalidError: if the type of the array has none.
+        """
+        if array.dtype == self.native_dtype:
+            return array
+        if self.takes_pixels or array.dtype.kind not in "biuf":
+            raise InvalidError(f"{self.spec.name!r} takes {self.native_dtype}, not {array.dtype}")
+        real = array.astype(np.float32)
+        if not self.quantised:
+            return real
+        scale, zero = self.coding
+        codes = np.rint(real * (np.float32(1) / np.float32(scale))) + np.float32(zero)
+        made: Array = np.clip(codes, -128, 127).astype(np.int8)
+        return made
+
+    def decode(self, array: Array) -> Array:
+        """Return the real values, float32, of elements in the NPU's own form."""
+        if not self.quantised:
+            return array
+        scale, zero = self.coding
+        made: Array = (array.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+        return made
 
     def view(self, array: Array, hwc: bool) -> Array:
         """Return a view (items, *ONNX shape) of a client's array.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, List, Tuple  # noqa: F401, UP035 - as there
 
 from maccel_aio._typing import override
 from maccel_aio.compat._shared.variant_handle import BaseModelVariantHandle
+from maccel_aio.compat.maccel.maccel import MAccelError
 from maccel_aio.compat.maccel.type import *  # noqa: F403 - the names of a vendor's package
 from maccel_aio.compat.maccel.type import Scale
 
@@ -20,6 +21,8 @@ def make_scale(tensor: Tensor) -> Scale:
 
 class ModelVariantHandle(BaseModelVariantHandle[Scale]):
     """One set of shapes that a model was compiled for; see ``Model.get_model_variant_handle``."""
+
+    _error = MAccelError
 
     @override
     def _scale(self, tensor: Tensor) -> Scale:

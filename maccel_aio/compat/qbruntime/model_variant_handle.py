@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, List, Tuple  # noqa: F401, UP035 - as there
 from maccel_aio._typing import override
 from maccel_aio.compat._shared.variant_handle import BaseModelVariantHandle
 from maccel_aio.compat.qbruntime import qbruntime as _raw
+from maccel_aio.compat.qbruntime.qbruntime import QbRuntimeError
 from maccel_aio.compat.qbruntime.type import *  # noqa: F403 - the names of a vendor's package
 from maccel_aio.compat.qbruntime.type import DataType, Scale
 
@@ -27,6 +28,8 @@ def input_type(tensor: Tensor) -> DataType:
 
 class ModelVariantHandle(BaseModelVariantHandle[Scale]):
     """One set of shapes that a model was compiled for; see ``Model.get_model_variant_handle``."""
+
+    _error = QbRuntimeError
 
     def get_model_input_data_type(self) -> DataType:
         """Return what callers bring: Float32, or Uint8 for pixels."""
