@@ -291,10 +291,8 @@ class Model(BlockingModel):
         """
         if on_error not in ("raise", "yield") or (depth is not None and depth < 1):
             raise InvalidError(f"on_error {on_error!r} or depth {depth!r} is not allowed")
-        workers = self._here().device.info.workers
-        return _stream(
-            self.submit, source, prepare, finish, depth or max(4, 2 * workers), on_error == "raise"
-        )
+        deep = depth or max(4, 2 * self._here().device.info.workers)
+        return _stream(self.submit, source, prepare, finish, deep, on_error == "raise")
 
     def speedrun(self, n: int = 10) -> float:
         """Return the seconds that one inference computes, without transfers: the mean of ``n``.

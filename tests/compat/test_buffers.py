@@ -172,7 +172,8 @@ def test_tokens_go_through_buffers_of_their_number(
         results: list[Any] = []
         model.reposition_outputs(outs, results)
         assert np.allclose(results[0], expected[:, begin:end], rtol=1e-4, atol=2e-6)
-    for seqlens in ([[0]], [[]], [[3], [3]]):
+    wrong: list[list[list[int]]] = [[[0]], [[]], [[3], [3]]]
+    for seqlens in wrong:
         with pytest.raises(error, match="Model_ShapeMismatched"):
             model.acquire_input_buffer(seqlens)
     with pytest.raises(error, match="Model_ShapeMismatched"):
