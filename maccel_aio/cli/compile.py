@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +12,17 @@ from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from maccel_aio.cli._console import Cell, Console
+    from maccel_aio.compiler import AccuracyTarget
     from maccel_aio.compiler.report import CompileReport, LayerReport
+    from maccel_aio.compiler.search import SearchReport
 
 _LOW_DB = 15.0
 """Layers below this stand out in the table."""
+
+_DEAREST = 5
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,8 +48,30 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="mean=127,std=128,channels=RGB",
         help="how pixels become model inputs; mean and std may be lists: mean=123,117,104,std=58",
     )
+    _add_target(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=_run)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accuracy-target",
+        metavar="30dB",
+        help="store what costs most accuracy in 16 bits until every output has this ratio of "
+        "signal to noise; with --metric the least value of that",
+    )
+    parser.add_argument(
+        "--metric",
+        metavar="my.module:fn",
+        help="fn(exact, found) -> float judges answers, larger is better; each is a list with the "
+        "list of outputs of every sample",
+    )
+    parser.add_argument(
+        "--most-wide",
+        metavar="25%",
+        default="100%",
+        help="of the work, at most this share may leave 8 bits for the target",
+    )
 
 
 def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -98,9 +126,57 @@ def _numbers(name: str, items: list[str]) -> float | list[float]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def parse_target(target: str | None, metric: str | None, most_wide: str) -> AccuracyTarget | None:
+    """Return the accuracy that is asked for, or None.
+
+    Raises:
+        InvalidError: a text is no number, or the metric cannot be imported.
+    """
+    if target is None:
+        if metric is not None:
+            raise InvalidError("--metric needs --accuracy-target, the least value of it")
+        return None
+    from maccel_aio.compiler import AccuracyTarget
+
+    least = _number("--accuracy-target", target, "db")
+    share = _number("--most-wide", most_wide, "%")
+    share = share / 100 if most_wide.strip().endswith("%") else share
+    return AccuracyTarget(least, None if metric is None else load_metric(metric), share)
+
+
+def _number(option: str, text: str, unit: str) -> float:
+    try:
+        return float(text.strip().lower().removesuffix(unit))
+    except ValueError:
+        raise InvalidError(f"{option} {text}: wanted a number such as 25{unit}") from None
+
+
+def load_metric(text: str) -> Callable[..., float]:
+    """Return the function that ``my.module:fn`` names; the current folder is searched too.
+
+    Raises:
+        InvalidError: there is no such module or function.
+    """
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise InvalidError(f"--metric {text}: wanted my.module:fn")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InvalidError(f"--metric {text} cannot be imported: {error}") from error
+    if not callable(found):
+        raise InvalidError(f"--metric {text} is no function")
+    metric: Callable[..., float] = found
+    return metric
+
+
 def _run(args: argparse.Namespace, console: Console) -> int:
     shapes = parse_shapes(args.shape)
     preprocess = parse_preprocess(args.preprocess) if args.preprocess else None
+    accuracy = parse_target(args.accuracy_target, args.metric, args.most_wide)
 
     import maccel_aio
 
@@ -111,6 +187,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             calibration=args.calibration,
             shapes=shapes,
             preprocess=preprocess,
+            accuracy=accuracy,
             progress=lambda step, done, total: task.update(done, total, step),
         )
     show(report, console)
@@ -133,6 +210,9 @@ def show(report: CompileReport, console: Console) -> None:
     """Print a report: the layer table, then what the whole came to."""
     console.heading(f"{report.name}: layers")
     console.table(_COLUMNS, [_row(layer) for layer in report.layers])
+    if report.search is not None:
+        console.heading("accuracy")
+        console.fields(_accuracy(report.search))
     console.heading("result")
     console.fields(_overview(report))
     for warning in report.warnings:
@@ -152,6 +232,18 @@ def _row(layer: LayerReport) -> list[Cell]:
         size_text(layer.weight_bytes) if layer.weight_bytes else ("-", "dim"),
         _decibel(layer.sqnr_device_db),
     ]
+
+
+def _accuracy(search: SearchReport) -> dict[str, Cell]:
+    """Return what the search came to, and which tensors cost most."""
+    dearest = list(search.costs.items())[:_DEAREST]
+    reached = "reached" if search.reached else "NOT reached"
+    return {
+        "target": (f"{reached}: {search.value:.4g}", "good" if search.reached else "bad"),
+        "wide": f"{search.wide:.1%} of the work in 16 bits, {len(search.tensors)} tensors, "
+        f"{search.trials} programs tried",
+        "most noise from": ", ".join(f"{name} {share:.0%}" for name, share in dearest) or "-",
+    }
 
 
 def _decibel(value: float | None) -> Cell:

@@ -17,7 +17,7 @@ from maccel_aio.compiler.importer import ModelLike, import_model
 from maccel_aio.compiler.ir import CompileError, Graph, Node
 from maccel_aio.compiler.measure import Measurement, find_taps, tap
 from maccel_aio.compiler.measure import measure as measure_file
-from maccel_aio.compiler.numeric import NumericResult, observe_graph
+from maccel_aio.compiler.numeric import NumericResult, Observed, observe_graph
 from maccel_aio.compiler.partition import Segment, partition
 from maccel_aio.compiler.passes import run_passes
 from maccel_aio.compiler.precision import store_float_weights
@@ -228,21 +228,32 @@ def _numbers(
     clock.seconds.update(seen.result.seconds)
     report = None
     if accuracy is not None:
-        if given is not None:
-            raise CompileError("an accuracy target needs a float model: this one brings its scales")
-        with clock.step("search"):
-            options, report = search(
-                graph,
-                segments,
-                seen,
-                options,
-                accuracy,
-                on_npu=_on_npu,
-                progress=lambda done, total: clock.tell("search", done, total),
-            )
+        options, report = _searched(graph, segments, seen, options, accuracy, clock)
     with clock.step("quantise"):
         quantise(graph, seen.stats, on_npu=_on_npu, fixed=seen.fixed, given=given, options=options)
     return seen.result, report
+
+
+def _searched(
+    graph: Graph,
+    segments: list[Segment],
+    seen: Observed,
+    options: QuantizeOptions,
+    accuracy: AccuracyTarget,
+    clock: _Clock,
+) -> tuple[QuantizeOptions, SearchReport]:
+    if graph.given_scales is not None:
+        raise CompileError("an accuracy target needs a float model: this one brings its scales")
+    with clock.step("search"):
+        return search(
+            graph,
+            segments,
+            seen,
+            options,
+            accuracy,
+            on_npu=_on_npu,
+            progress=lambda done, total: clock.tell("search", done, total),
+        )
 
 
 def _on_npu(node: Node) -> bool:

@@ -1,12 +1,14 @@
 """``maccel-aio compile``: its arguments and what it prints."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from maccel_aio.cli._console import Console
-from maccel_aio.cli.compile import parse_preprocess, parse_shapes, show
+from maccel_aio.cli.compile import load_metric, parse_preprocess, parse_shapes, parse_target, show
 from maccel_aio.compiler.report import CompileReport, LayerReport
+from maccel_aio.compiler.search import SearchReport
 from maccel_aio.errors import InvalidError
 
 
@@ -70,3 +72,57 @@ def test_the_report_is_shown_with_reasons_and_figures(capsys: pytest.CaptureFixt
         "careful",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        (("30dB", None, "100%"), (30.0, 1.0)),
+        (("22.5", None, "25%"), (22.5, 0.25)),
+        (("0.98", "math:dist", "0.1"), (0.98, 0.1)),
+    ],
+)
+def test_a_target_is_read(texts: tuple[str, str | None, str], wanted: tuple[float, float]) -> None:
+    found = parse_target(*texts)
+    assert found is not None
+    assert (found.least, found.most_wide) == pytest.approx(wanted)
+    assert (found.metric is None) == (texts[1] is None)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("thirty", None, "100%"),
+        ("30dB", None, "much"),
+        ("30dB", "math", "100%"),
+        ("30dB", "math:nothing", "100%"),
+        ("30dB", "math:pi", "100%"),
+        ("30dB", "no_such_module:fn", "100%"),
+        (None, "math:dist", "100%"),
+    ],
+)
+def test_a_target_of_another_form_is_refused(texts: tuple[str | None, str | None, str]) -> None:
+    with pytest.raises(InvalidError, match="--"):
+        parse_target(*texts)
+
+
+def test_without_a_target_nothing_is_searched() -> None:
+    assert parse_target(None, None, "100%") is None
+
+
+def test_a_metric_is_found_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "judge_of_test.py").write_text("def score(exact, found):\n    return 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_metric("judge_of_test:score")([], []) == 0.5
+
+
+def test_the_search_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    search = SearchReport(True, 31.5, (31.5, 40.0), 0.062, ("a", "b"), {"a": 0.7, "b": 0.3}, 19)
+    show(CompileReport("net", "net.mxq", search=search), Console())
+    out = capsys.readouterr().out
+    assert "31.5" in out
+    assert "6.2%" in out
+    assert "a 70%, b 30%" in out
