@@ -27,10 +27,9 @@ static void list_outputs(const conv_run *r, int64_t p, int at) {
 }
 
 static void list_panel(const conv_run *r, int panel, int class_number, int n) {
-  int mode;
-  const tile x = panel_tile(r, panel, class_number, &mode);
+  const int mode = panel_tile(r, panel, class_number);
   const tile_shape shape = panel_shape(r, panel, n);
-  tile_list(shape, mode, &x, (n + shape.rows - 1) / shape.rows);
+  tile_list(shape, mode, r->tile, (n + shape.rows - 1) / shape.rows);
   if (r->staged) finish_staged(r, panel, n);
 }
 

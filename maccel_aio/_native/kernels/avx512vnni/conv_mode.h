@@ -74,25 +74,23 @@ static __mmask64 conv_store_mask(const mx_view *o, int groups, int column, int l
   return conv_first_columns(n < wide ? n : wide);
 }
 
-static tile_bytes conv_bytes(const mx_view *o, int low, int high, __mmask64 mask) {
+static tile_bytes conv_bytes(const mx_view *o, int low, int high) {
   const int flip = o->dtype == MACCEL_S8 ? 128 : 0;
   const int saturate = o->dtype == MACCEL_U8 && o->zero == 0 && low == 0 && high == 255;
   return (tile_bytes){tile_all_words(o->zero + flip),
                       tile_all_bytes(low + flip),
                       tile_all_bytes(high + flip),
                       tile_all_bytes(flip),
-                      mask,
+                      0,
                       saturate};
 }
 
-static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) {
+static void conv_fill_residual(const mx_task *t, tile *x) {
   const mxp_insn *n = t->insn;
   const mx_view *r = &t->in[1];
   const int flip = r->dtype == MACCEL_S8 ? 128 : 0;
   x->residual = n->in[1] != MXP_NONE;
-  x->res_mask = conv_first_columns(left);
   if (!x->residual) return;
-  x->res_at = column * r->stride[3];
   x->res_flip = tile_all_bytes(flip);
   x->res_zero = tile_all_ints(r->zero + flip);
   x->res_scale = tile_all_floats(n->f[2]);
@@ -101,16 +99,14 @@ static void conv_fill_residual(const mx_task *t, tile *x, int left, int column) 
   x->clamp_a = tile_all_floats(n->f[0]), x->clamp_b = tile_all_floats(n->f[1]);
 }
 
-static void conv_fill_words(const mx_task *t, tile *x, int groups, int column, int left, int wide) {
+static void conv_fill_words(const mx_task *t, tile *x) {
   const mxp_insn *n = t->insn;
   x->wide_low = tile_all_words(n->i[12]), x->wide_high = tile_all_words(n->i[13]);
   x->wide_floor = n->i[12] > INT16_MIN, x->wide_ceiling = n->i[13] < INT16_MAX;
   x->second = n->out[1] != MXP_NONE;
   if (!x->second) return;
-  x->out1_at = column;
   x->second_scale = tile_all_floats(n->f[4]);
-  x->bytes =
-      conv_bytes(&t->out[1], n->i[14], n->i[15], conv_store_mask(&t->out[1], groups, column, left, wide));
+  x->bytes = conv_bytes(&t->out[1], n->i[14], n->i[15]);
 }
 
 static void conv_fill_hard(const mx_task *t, tile *x) {
@@ -123,17 +119,27 @@ static void conv_fill_hard(const mx_task *t, tile *x) {
   x->clamp_b = tile_all_floats((float)(n->i[13] - t->out[0].zero));
 }
 
-/* The epilogue of a panel of `wide` columns from `column` on; `left` columns of the group are still to come. */
-static void conv_fill_epilogue(const mx_task *t, tile *x, int mode, int groups, int column, int left,
-                               int wide) {
-  const mx_view *o = &t->out[0];
-  const __mmask64 mask = conv_store_mask(o, groups, column, left, wide);
-  x->out_at = column * (int64_t)mx_dtype_bytes(o->dtype);
-  conv_fill_residual(t, x, left < wide ? left : wide, column);
-  x->wide_mask = mask;
+/* What the ends of all panels share. */
+static void conv_fill_epilogue(const mx_task *t, tile *x, int mode) {
+  conv_fill_residual(t, x);
   if (mode == TILE_NARROW && !x->residual) conv_fill_hard(t, x);
-  if (mode == TILE_WIDE) conv_fill_words(t, x, groups, column, left, wide);
-  if (mode <= TILE_NARROW) x->bytes = conv_bytes(o, t->insn->i[12], t->insn->i[13], mask);
+  if (mode == TILE_WIDE) conv_fill_words(t, x);
+  if (mode <= TILE_NARROW) x->bytes = conv_bytes(&t->out[0], t->insn->i[12], t->insn->i[13]);
+}
+
+/* The columns of a panel of `wide` from `column` on; `left` columns of the group are still to come. */
+static void conv_fill_columns(const mx_task *t, tile *x, int groups, int column, int left, int wide) {
+  const mx_view *o = &t->out[0];
+  const __mmask64 all = conv_first_columns(wide);
+  x->wide_mask = x->bytes.mask = conv_store_mask(o, groups, column, left, wide);
+  x->out_at = column * (int64_t)mx_dtype_bytes(o->dtype);
+  x->res_mask = conv_first_columns(left < wide ? left : wide);
+  x->res_at = column * t->in[1].stride[3];
+  if (x->second) {
+    x->out1_at = column;
+    x->bytes.mask = conv_store_mask(&t->out[1], groups, column, left, wide);
+  }
+  x->whole = x->wide_mask == all && x->bytes.mask == all && (!x->residual || x->res_mask == all);
 }
 
 #endif

@@ -33,6 +33,7 @@ typedef struct conv_run {
   const uint8_t *in; /* of the group */
   const uint8_t *zero_row;
   conv_group packed;
+  tile *tile; /* filled once, but for what differs from panel to panel */
 } conv_run;
 
 static uint8_t *scratch_take(uint8_t **at, size_t bytes) {
@@ -66,40 +67,43 @@ static tile_shape panel_shape(const conv_run *r, int panel, int64_t n) {
   return tile_shape_for(conv_panel_blocks(&r->layout, panel), conv_panel_half(&r->layout, panel), n);
 }
 
-/* For output rows of one class. The mode may turn to one that writes fewer columns. */
-static tile panel_tile(const conv_run *r, int panel, int class_number, int *mode) {
+/* What the tiles of all panels share. */
+static void tile_begin(const conv_run *r) {
+  const conv_scratch *m = &r->mem;
+  *r->tile = (tile){.k4 = r->layout.k4,
+                    .list_step = LIST_STEP,
+                    .outs = m->outs,
+                    .outs1 = m->outs1,
+                    .ress = m->ress,
+                    .row_scales = m->row_scales,
+                    .dynamic = r->task->insn->op == MX_OP_CONVDYN,
+                    .staged = r->staged};
+  if (!r->staged) conv_fill_epilogue(r->task, r->tile, r->mode);
+}
+
+/* Turns the tile to a panel, for output rows of one class. Returns its mode: one that writes fewer columns, perhaps. */
+static int panel_tile(const conv_run *r, int panel, int class_number) {
+  tile *x = r->tile;
   const int column = 64 * panel, blocks = conv_panel_blocks(&r->layout, panel),
             half = conv_panel_half(&r->layout, panel);
   const conv_class c = r->layout.class_at[class_number];
   const int across = r->s.segment ? 1 : r->s.kw, first = c.lo * across;
   const int64_t tap_bytes = (int64_t)r->layout.k4 * tile_step(blocks, half);
-  tile x = {.weights = r->packed.weights + panel * r->layout.panel_bytes + first * tap_bytes,
-            .bias = r->packed.bias + (size_t)class_number * r->layout.blocks * 16 + column,
-            .scale = r->packed.scale + column,
-            .k4 = r->layout.k4,
-            .taps = (c.hi - c.lo) * across,
-            .tap_offset = r->mem.tap_offset + first,
-            .rows = r->mem.rows + first * LIST_STEP,
-            .list_step = LIST_STEP,
-            .outs = r->mem.outs,
-            .outs1 = r->mem.outs1,
-            .ress = r->mem.ress,
-            .row_scales = r->mem.row_scales};
-  *mode = r->mode;
-  if (r->task->insn->op == MX_OP_CONVDYN) {
-    x.dynamic = 1;
-    if (r->task->cst[5]) x.float_bias = (const float *)r->task->cst[5] + column;
-  }
+  x->weights = r->packed.weights + panel * r->layout.panel_bytes + first * tap_bytes;
+  x->bias = r->packed.bias + (size_t)class_number * r->layout.blocks * 16 + column;
+  x->scale = r->packed.scale + column;
+  x->taps = (c.hi - c.lo) * across;
+  x->tap_offset = r->mem.tap_offset + first;
+  x->rows = r->mem.rows + first * LIST_STEP;
+  if (x->dynamic && r->task->cst[5]) x->float_bias = (const float *)r->task->cst[5] + column;
   if (r->staged) {
-    x.staged = 1;
-    x.at.out = (uint8_t *)r->mem.sums, x.out_step = 64 * blocks;
-    x.res_mask = conv_first_columns(r->s.out_c - column), x.wide_mask = ~(__mmask64)0;
-    return x;
+    x->at.out = (uint8_t *)r->mem.sums, x->out_step = 64 * blocks;
+    x->res_mask = conv_first_columns(r->s.out_c - column), x->wide_mask = ~(__mmask64)0;
+    return r->mode;
   }
-  conv_fill_epilogue(r->task, &x, r->mode, r->s.groups, column, r->s.out_c - column, 16 * blocks);
+  conv_fill_columns(r->task, x, r->s.groups, column, r->s.out_c - column, 16 * blocks);
   const __mmask64 all = conv_first_columns(16 * blocks - 8 * half);
-  if (r->mode == TILE_SATURATE && (x.bytes.mask & all) != all) *mode = TILE_CLAMP;
-  return x;
+  return r->mode == TILE_SATURATE && (x->bytes.mask & all) != all ? TILE_CLAMP : r->mode;
 }
 
 /* ---- staged results -> outputs */

@@ -42,14 +42,15 @@ static void direct_advance(tile *x, int64_t n) {
 }
 
 /* In chunks that fit in scratch, each finished at once. */
-static void direct_staged(const conv_run *r, int panel, int64_t p, tile x, tile_shape shape, int64_t tiles) {
+static void direct_staged(const conv_run *r, int panel, int64_t p, tile_shape shape, int64_t tiles) {
+  tile *x = r->tile;
   const int64_t chunk = LIST_MAX / shape.rows;
   for (int64_t done = 0; done < tiles; done += chunk) {
     const int64_t now = tiles - done < chunk ? tiles - done : chunk, n = now * shape.rows;
-    tile_direct(shape, r->mode, &x, now);
+    tile_direct(shape, r->mode, x, now);
     for (int64_t m = 0; m < n; m++) list_outputs(r, p + done * shape.rows + m, (int)m);
     finish_staged(r, panel, n);
-    x.a += n * x.a_step, x.at.row_scale += n * x.row_scale_step;
+    x->a += n * x->a_step, x->at.row_scale += n * x->row_scale_step;
   }
 }
 
@@ -82,12 +83,12 @@ static int64_t direct_panel(const conv_run *r, int panel, int class_number, int6
   const tile_shape shape = panel_shape(r, panel, n);
   const int64_t row = p / s->out_w;
   const int64_t iy = row % s->out_h * s->sh - s->pt, ix = p % s->out_w * s->sw - s->pl;
-  int mode;
-  tile x = panel_tile(r, panel, class_number, &mode);
-  x.a = r->in + row / s->out_h * s->in_n + iy * s->in_row + ix * s->in_px, x.a_step = s->sw * s->in_px;
-  direct_places(r, &x, 16 * shape.blocks, p);
-  if (!r->staged) return direct_tiles(&x, shape, mode, n);
-  direct_staged(r, panel, p, x, shape, n / shape.rows);
+  const int mode = panel_tile(r, panel, class_number);
+  tile *x = r->tile;
+  x->a = r->in + row / s->out_h * s->in_n + iy * s->in_row + ix * s->in_px, x->a_step = s->sw * s->in_px;
+  direct_places(r, x, 16 * shape.blocks, p);
+  if (!r->staged) return direct_tiles(x, shape, mode, n);
+  direct_staged(r, panel, p, shape, n / shape.rows);
   return n - n % shape.rows;
 }
 
@@ -213,13 +214,15 @@ static void run_share(conv_run *r, int part, int parts) {
 }
 
 static void run(const mx_task *t, int part, int parts) {
-  conv_run r = {.task = t, .s = mx_geometry_of(t, 1)};
+  tile shared;
+  conv_run r = {.task = t, .s = mx_geometry_of(t, 1), .tile = &shared};
   uint8_t *at = (uint8_t *)t->scratch, *base = conv_packed_base(t->packed);
   r.layout = conv_layout_of(&r.s);
   r.mem = scratch_layout(&r.s, &at);
   r.zero_row = base;
   r.linear = row_is_linear(t);
   r.mode = conv_mode(t), r.staged = conv_staged(t, r.mode);
+  tile_begin(&r);
   mx_geometry_interior(&r.s, &r.interior_lo, &r.interior_hi);
   for (int k = 0; k < r.s.taps; k++) {
     const int ky = r.s.segment ? k : k / r.s.kw, kx = r.s.segment ? 0 : k % r.s.kw;

@@ -41,6 +41,7 @@ typedef struct tile_bytes {
 typedef struct tile_place {
   uint8_t *out, *out1;
   const uint8_t *res, *row_scale;
+  int64_t first; /* list form: entry of the tile's first pixel */
 } tile_place;
 
 typedef struct tile {
@@ -52,7 +53,7 @@ typedef struct tile {
   const uint8_t *a;
   int64_t a_step;
   const int64_t *tap_offset;
-  tile_place at;            /* at the panel's first column; rows of scratch for TILE_SUMS */
+  tile_place at;            /* at the panel's first column; rows of scratch for staged results */
   int64_t out_step, out1_step, res_step, row_scale_step;
   /* list form: pixel m of tap t at rows[t * list_step + m], the others at channel 0 of the group */
   const uint8_t *const *rows;
@@ -69,6 +70,7 @@ typedef struct tile {
   tile_all wide_low, wide_high;
   int wide_floor, wide_ceiling; /* above the least s16? below the greatest? Otherwise packing clamps. */
   int second; /* TILE_WIDE: is there a second output? */
+  int whole; /* TILE_WIDE: does no column of the panel need a mask? */
   tile_all second_scale;
   int residual; /* TILE_WIDE, TILE_FLOAT: is there a residual? */
   int dynamic; /* TILE_FLOAT: are there row scales? */

@@ -14,17 +14,18 @@ MX_INLINE int tile_pack_row(int blocks, int m, int q) { return blocks >= 3 ? m :
 MX_INLINE int tile_pack_block(int blocks, int q) { return blocks == 3 && q == 3 ? 2 : q % blocks; }
 
 MX_INLINE uint8_t *tile_out_row(int list, const tile *t, tile_place at, int m) {
-  return list ? t->outs[m] + t->out_at : at.out + m * t->out_step;
+  return list ? t->outs[at.first + m] + t->out_at : at.out + m * t->out_step;
 }
 MX_INLINE uint8_t *tile_out1_row(int list, const tile *t, tile_place at, int m) {
-  return list ? t->outs1[m] + t->out1_at : at.out1 + m * t->out1_step;
+  return list ? t->outs1[at.first + m] + t->out1_at : at.out1 + m * t->out1_step;
 }
 MX_INLINE const uint8_t *tile_res_row(int list, const tile *t, tile_place at, int m) {
-  return list ? t->ress[m] + t->res_at : at.res + m * t->res_step;
+  return list ? t->ress[at.first + m] + t->res_at : at.res + m * t->res_step;
 }
 MX_INLINE float tile_row_scale(int list, const tile *t, tile_place at, int m) {
   float v;
-  memcpy(&v, list ? (const uint8_t *)(t->row_scales + m) : at.row_scale + m * t->row_scale_step, sizeof v);
+  memcpy(&v, list ? (const uint8_t *)(t->row_scales + at.first + m) : at.row_scale + m * t->row_scale_step,
+         sizeof v);
   return v;
 }
 
@@ -77,8 +78,9 @@ MX_INLINE __m512 tile_byte_residual(__m512i pack, int j, const tile *t) {
 }
 
 /* (float)q * m of the 16 columns of block n; the zero of s16 residuals is 0 here. */
-MX_INLINE __m512 tile_word_residual(int n, const tile *t, const uint8_t *row) {
-  const __m256i q = _mm256_maskz_loadu_epi16((__mmask16)(t->res_mask >> (16 * n)), row + 32 * n);
+MX_INLINE __m512 tile_word_residual(int whole, int n, const tile *t, const uint8_t *row) {
+  const __m256i q = whole ? _mm256_loadu_si256((const __m256i *)(const void *)(row + 32 * n))
+                          : _mm256_maskz_loadu_epi16((__mmask16)(t->res_mask >> (16 * n)), row + 32 * n);
   return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(q)), tile_floats(&t->res_scale));
 }
 
@@ -113,7 +115,7 @@ MX_INLINE __m512i tile_pack_bytes(const __m512i z[4], int saturate, const tile_b
 }
 
 /* Four vectors of rounded values -> words of the pack's rows. */
-MX_INLINE void tile_store_words(int blocks, int list, const tile *t, tile_place at, int m,
+MX_INLINE void tile_store_words(int blocks, int whole, int list, const tile *t, tile_place at, int m,
                                 const __m512i z[4]) {
   const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
   __m512i w[2];
@@ -123,7 +125,11 @@ MX_INLINE void tile_store_words(int blocks, int list, const tile *t, tile_place 
     if (t->wide_ceiling) w[h] = _mm512_min_epi16(w[h], t->wide_high.v);
     w[h] = _mm512_permutexvar_epi64(order, w[h]);
   }
-  if (blocks >= 3) {
+  if (whole) {
+    uint8_t *row = tile_out_row(list, t, at, m);
+    _mm512_storeu_si512(row, w[0]);
+    _mm512_storeu_si512(row + 64, w[1]);
+  } else if (blocks >= 3) {
     uint8_t *row = tile_out_row(list, t, at, m);
     _mm512_mask_storeu_epi16(row, (__mmask32)t->wide_mask, w[0]);
     if (blocks == 4)
@@ -168,10 +174,11 @@ MX_INLINE __m512 tile_hard(__m512 v, const tile *t) {
   return tile_clamped(_mm512_mul_ps(_mm512_mul_ps(v, factor), tile_floats(&t->times)), t);
 }
 
-MX_INLINE void tile_add_words(int blocks, int list, const tile *t, tile_place at, int m, __m512 v[4]) {
+MX_INLINE void tile_add_words(int blocks, int whole, int list, const tile *t, tile_place at, int m,
+                              __m512 v[4]) {
   const int vectors = blocks == 3 ? 3 : 4;
   MX_UNROLL for (int q = 0; q < vectors; q++) v[q] =
-      _mm512_add_ps(v[q], tile_word_residual(tile_pack_block(blocks, q), t,
+      _mm512_add_ps(v[q], tile_word_residual(whole, tile_pack_block(blocks, q), t,
                                              tile_res_row(list, t, at, tile_pack_row(blocks, m, q))));
 }
 
@@ -185,29 +192,18 @@ MX_INLINE void tile_add_residual(int blocks, int half, int mode, int list, const
     MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_hard(v[q], t);
   } else if (mode == TILE_NARROW) {
     if (t->clamp_before) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
-    tile_add_words(blocks, list, t, at, m, v);
+    tile_add_words(blocks, 0, list, t, at, m, v);
     if (t->clamp_after) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
   }
-  if (mode == TILE_WIDE && t->residual) tile_add_words(blocks, list, t, at, m, v);
 }
 
 MX_INLINE void tile_round(const __m512 v[4], __m512i z[4]) {
   MX_UNROLL for (int q = 0; q < 4; q++) z[q] = _mm512_cvtps_epi32(v[q]);
 }
 
-MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i acc[8][4],
-                               const __m512 scale[4], const tile *t, tile_place at, int m) {
-  __m512 v[4];
-  __m512i z[4];
-  tile_values(blocks, half, acc, scale, m, v);
-  tile_add_residual(blocks, half, mode, list, t, at, m, v);
-  tile_round(v, z);
-  if (mode == TILE_WIDE) {
-    tile_store_words(blocks, list, t, at, m, z);
-    if (!t->second) return;
-    MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_mul_ps(v[q], tile_floats(&t->second_scale));
-    tile_round(v, z);
-  }
+/* Bytes of a pack to the only output, or to the second one. */
+MX_INLINE void tile_store_bytes(int blocks, int half, int mode, int whole, int list, const tile *t,
+                                tile_place at, int m, const __m512i z[4]) {
   __m512i x =
       tile_pack_bytes(z, mode == TILE_SATURATE || (mode >= TILE_RESIDUAL && t->bytes.saturate), &t->bytes);
   if (!tile_permuted(mode, blocks, half)) x = tile_transpose(x);
@@ -217,11 +213,43 @@ MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i
   }
   MX_UNROLL for (int g = 0; g < tile_rows_per_pack(blocks); g++) {
     uint8_t *row = mode == TILE_WIDE ? tile_out1_row(list, t, at, m + g) : tile_out_row(list, t, at, m + g);
-    if (mode == TILE_SATURATE)
+    if (whole)
+      _mm512_storeu_si512(row, x);
+    else if (mode == TILE_SATURATE)
       tile_store_whole(blocks, half, row, x, g);
     else
       tile_store_masked(blocks, t->bytes.mask, row, x, g);
   }
+}
+
+/* `whole`: a row of four blocks, nothing of which is masked. */
+MX_INLINE void tile_store_wide(int blocks, int half, int whole, int list, const tile *t, tile_place at, int m,
+                               __m512 v[4]) {
+  __m512i z[4];
+  if (t->residual) tile_add_words(blocks, whole, list, t, at, m, v);
+  tile_round(v, z);
+  tile_store_words(blocks, whole, list, t, at, m, z);
+  if (!t->second) return;
+  MX_UNROLL for (int q = 0; q < 4; q++) v[q] = _mm512_mul_ps(v[q], tile_floats(&t->second_scale));
+  tile_round(v, z);
+  tile_store_bytes(blocks, half, TILE_WIDE, whole, list, t, at, m, z);
+}
+
+MX_INLINE void tile_store_pack(int blocks, int half, int mode, int list, __m512i acc[8][4],
+                               const __m512 scale[4], const tile *t, tile_place at, int m) {
+  __m512 v[4];
+  __m512i z[4];
+  tile_values(blocks, half, acc, scale, m, v);
+  if (mode == TILE_WIDE) {
+    if (blocks == 4 && !half && t->whole)
+      tile_store_wide(blocks, half, 1, list, t, at, m, v);
+    else
+      tile_store_wide(blocks, half, 0, list, t, at, m, v);
+    return;
+  }
+  tile_add_residual(blocks, half, mode, list, t, at, m, v);
+  tile_round(v, z);
+  tile_store_bytes(blocks, half, mode, 0, list, t, at, m, z);
 }
 
 /* One row of f32. */

@@ -21,17 +21,17 @@ MX_INLINE void tile_run_direct(int rows, int blocks, int half, int mode, const t
   }
 }
 
-MX_INLINE void tile_run_list(int rows, int blocks, int half, int mode, const tile *given, int64_t tiles) {
-  tile t = *given;
+MX_INLINE void tile_run_list(int rows, int blocks, int half, int mode, const tile *t, int64_t tiles) {
+  const uint8_t *const *list = t->rows;
+  tile_place at = t->at;
   for (; tiles > 0; tiles--) {
     __m512i acc[8][4];
-    const int8_t *w = t.weights;
-    tile_start(rows, blocks, acc, t.bias);
-    for (int k = 0; k < t.taps; k++)
-      w = tile_list_tap(rows, blocks, half, acc, t.rows + k * t.list_step, w, t.k4);
-    tile_store(rows, blocks, half, mode, 1, acc, &t, t.at);
-    t.rows += rows, t.outs += rows, t.outs1 += rows, t.ress += rows, t.row_scales += rows;
-    t.at.out += rows * t.out_step;
+    const int8_t *w = t->weights;
+    tile_start(rows, blocks, acc, t->bias);
+    for (int k = 0; k < t->taps; k++)
+      w = tile_list_tap(rows, blocks, half, acc, list + k * t->list_step, w, t->k4);
+    tile_store(rows, blocks, half, mode, 1, acc, t, at);
+    list += rows, at.first += rows, at.out += rows * t->out_step;
   }
 }
 
