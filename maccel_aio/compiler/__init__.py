@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpy.typing import ArrayLike
+
     from maccel_aio.compiler.inputs import Source
     from maccel_aio.compiler.numeric import PreprocessLike
 
@@ -84,6 +86,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     l2_bytes: int = 0,
     state: StateOptions | None = None,
     accuracy: AccuracyTarget | float | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
 ) -> CompileReport:
     """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
 
@@ -111,6 +114,8 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         state: inputs and outputs that the model keeps from one call to the next.
         accuracy: what the program has to reach, such as 30.0 for 30 dB at every output: tensors
             that cost much of it are then stored in 16 bits. None: nothing leaves 8 bits for it.
+        constants: values of inputs that are always the same, such as a sampling rate: the model
+            has them no more, and what depends on them alone is computed now.
 
     Returns:
         What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
@@ -127,7 +132,9 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     container.check_target(out)
     clock = _Clock(progress)
     with clock.step("import"):
-        graph = import_model(model, shapes=shapes, name=name, simplify=simplify)
+        graph = import_model(
+            model, shapes=shapes, constants=constants, name=name, simplify=simplify
+        )
         run_passes(graph)
         segments = _checked(graph, partition(graph))
         if state is not None:

@@ -27,6 +27,8 @@ from maccel_aio.compiler.rewrite import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import ArrayLike
+
 ModelLike = onnx.ModelProto | bytes | str | os.PathLike[str]
 
 _log = logging.getLogger("maccel_aio.compiler")
@@ -37,6 +39,7 @@ def import_model(
     model: ModelLike,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
     name: str | None = None,
     simplify: bool = True,
 ) -> Graph:
@@ -45,6 +48,7 @@ def import_model(
     Args:
         model: a path, the bytes of a file, or a loaded model (not changed).
         shapes: fixed shapes of inputs by name; they win over what the file says.
+        constants: values of inputs by name, which then are none any more.
         name: of the result; the file's or the graph's name when left out.
         simplify: run onnxslim. If it fails on a model, the model is taken as it is.
 
@@ -58,6 +62,7 @@ def import_model(
         raise CompileError("the ONNX model has no nodes")
     _check_opset(proto)
     _drop_initializer_inputs(proto)
+    fix_inputs(proto, constants or {})
     symbolic = bind_shapes(proto, shapes or {})
     given = None
     if has_pairs(proto):
@@ -113,6 +118,28 @@ def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
     del model.graph.input[:]
     model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)
+
+
+def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> None:
+    """Turn inputs of `model` into constants.
+
+    Raises:
+        CompileError: there is no such input, or a value does not fit it.
+    """
+    known = {value.name: value for value in model.graph.input}
+    for name, given in values.items():
+        if name not in known:
+            raise CompileError(f"constant given for {name!r}; the model's inputs are {[*known]}")
+        kind = known[name].type.tensor_type
+        array = np.asarray(given, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        dims = [d.dim_value for d in kind.shape.dim]
+        fits = len(dims) == array.ndim and all(
+            size in (0, got) for size, got in zip(dims, array.shape, strict=True)
+        )
+        if kind.HasField("shape") and not fits:
+            raise CompileError(f"constant for {name!r} has shape {array.shape}, the input {dims}")
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+        model.graph.input.remove(known[name])
 
 
 def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> frozenset[str]:

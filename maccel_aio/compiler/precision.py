@@ -39,6 +39,10 @@ _FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul", "Recurrent"})
 _FLOAT_MAKERS = frozenset({"Softmax", "Recurrent"})
 _WIDTHS: tuple[QuantDtype, ...] = ("u8", "s8", "s16", "f32")
 _SUMS = frozenset({"Add", "Sub", "Mul"})
+_INTEGER_READERS = WEIGHTED | {"MaxPool", "AveragePool", "Resize", "DepthToSpace", "SpaceToDepth"}
+_STEEP = frozenset({"log", "sqrt", "rsqrt", "reciprocal", "exp"})
+"""Functions that turn small errors into large ones somewhere."""
+_IMAGE = 4
 
 
 def macs(graph: Graph, node: Node) -> int:
@@ -196,7 +200,7 @@ class _Chooser:
 
     def choose(self, group: Group) -> None:
         """Set the storage of `group`, and who needs an 8-bit copy of it."""
-        bound = all(name in self.bound for name in group.members)
+        bound = all(name in self.bound for name in group.members) or self._sequence(group)
         if bound or any(map(self._needs_float, group.members)) or self._vector(group):
             group.dtype = "f32"
         elif self.options.wide_sums and self._is_sum(group):
@@ -225,8 +229,20 @@ class _Chooser:
             return True
         return any(self._reads_float(node, name) for node in self.readers[name])
 
+    def _sequence(self, group: Group) -> bool:
+        """Whether these are sequences or vectors that no integer operator reads.
+
+        Their sums and products cost the same in float, and one rounding before the next layer is
+        better than one at each.
+        """
+        short = all(len(self.graph.tensor(name).dims) < _IMAGE for name in group.members)
+        readers = (node for name in group.members for node in self.readers[name])
+        return short and not any(node.op in _INTEGER_READERS for node in readers)
+
     def _reads_float(self, node: Node, name: str) -> bool:
         if node.op in _FLOAT_READERS or not self.on_npu(node):
+            return True
+        if node.op not in WEIGHTED and node.act is not None and node.act.kind in _STEEP:
             return True
         per_token = self.options.per_token and node.inputs[0] == name
         return per_token and is_token_layer(self.graph, node)

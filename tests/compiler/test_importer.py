@@ -1,5 +1,7 @@
 """Reading models: shapes, old and odd files, and what is refused."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -155,3 +157,25 @@ def test_shapes_that_simplification_gets_wrong_are_inferred_again():
     none = m.const(np.zeros(0), np.int64)
     graph = import_model(m.build(m.add("Relu", m.add("ReduceSum", "x", none, keepdims=0))))
     assert [graph.tensors[node.output].shape for node in graph.nodes] == [(), ()]
+
+
+def rated() -> onnx.ModelProto:
+    """A model with an input that says how it works."""
+    made = Model({"x": (1, 4), "rate": (1,)})
+    return made.build(made.add("Mul", "x", made.add("Add", "rate", made.const([1.0]))))
+
+
+def test_inputs_may_become_constants() -> None:
+    graph = import_model(rated(), constants={"rate": [2.0]})
+    assert graph.inputs == ["x"]
+    values = [t.const.ravel().tolist() for t in graph.tensors.values() if t.const is not None]
+    assert [3.0] in values
+
+
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [({"other": 1.0}, "inputs are"), ({"rate": 2.0}, "shape"), ({"rate": [1, 2]}, "shape")],
+)
+def test_constants_have_to_fit(constants: dict[str, Any], message: str) -> None:
+    with pytest.raises(CompileError, match=message):
+        import_model(rated(), constants=constants)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maccel_aio.compiler.ir import Node
+from maccel_aio.compiler.ir import Activation, Node
 from maccel_aio.compiler.precision import (
     Group,
     PrecisionOptions,
@@ -142,3 +142,25 @@ def test_a_convolution_may_read_the_16_bit_stream_itself() -> None:
     options = PrecisionOptions(storage={copy_name(stem): "s16"})
     (group,) = [g for g in choose(b.graph(last), everywhere, options) if stem in g.members]
     assert (group.dtype, group.eight) == ("s16", [])
+
+
+def test_sequences_stay_float_until_a_layer_reads_them() -> None:
+    b = Builder((1, 8, 16))
+    mean = b.add("Reduce", ["x"], (1, 8, 1), kind="mean", axes=(2,), keepdims=True)
+    centred = b.add("Sub", ["x", mean], (1, 8, 16))
+    product = b.add("Mul", [centred, centred], (1, 8, 16))
+    pooled = b.add("MaxPool", [product], (1, 8, 15), kernel=(1, 2), strides=(1, 1))
+    last = b.add("Mul", [pooled, pooled], (1, 8, 15))
+    found = storage(choose(b.graph(last), everywhere))
+    assert [found[name] for name in ("x", mean, centred)] == ["f32"] * 3
+    assert found[product] == found[pooled] == "u8"
+
+
+@pytest.mark.parametrize("kind", ["log", "sqrt", "rsqrt", "reciprocal", "exp"])
+def test_steep_functions_read_float(kind: str) -> None:
+    b = Builder((1, 4, 8, 8))
+    power = b.add("Mul", ["x", "x"], (1, 4, 8, 8))
+    steep = b.add("Activation", [power], (1, 4, 8, 8), act=Activation(kind))
+    found = storage(choose(b.graph(b.conv(steep, 3)), everywhere))
+    assert found[power] == "f32"
+    assert found[steep] == "u8"
