@@ -127,9 +127,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         FileNotFoundError: the model, the calibration data or the folder of `out` does not exist.
         OSError: there is something at `out` that is no plain file.
     """
-    if precision not in ("int8", "float32", "bfloat16"):
-        raise CompileError(f"precision {precision!r}: it is 'int8', 'float32' or 'bfloat16'")
-    container.check_target(out)
+    _check_wishes(precision, out)
     clock = _Clock(progress)
     with clock.step("import"):
         graph = import_model(
@@ -150,6 +148,12 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         built = build(graph, segments, numbers, precision, found, l2_bytes, state)
         written = container.write(out, built.data)
     return _report(graph, built, numbers, str(written), clock, found, searched)
+
+
+def _check_wishes(precision: str, out: str | os.PathLike[str]) -> None:
+    if precision not in ("int8", "float32", "bfloat16"):
+        raise CompileError(f"precision {precision!r}: it is 'int8', 'float32' or 'bfloat16'")
+    container.check_target(out)
 
 
 def _target(accuracy: AccuracyTarget | float | None) -> AccuracyTarget | None:
