@@ -168,9 +168,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Type check: mypy --strict on the package, its tests, its examples and its tools."""
+    """Type check: mypy --strict on everything, and pyright on what clients of compat write."""
     install_editable(session, "dev")
     session.run("mypy", *session.posargs)
+    session.install("pyright")
+    session.run("pytest", "tests/compat/test_typing.py")
 
 
 @nox.session
