@@ -134,9 +134,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
             model, shapes=shapes, constants=constants, name=name, simplify=simplify
         )
         run_passes(graph)
-        segments = _checked(graph, partition(graph))
-        if state is not None:
-            state.to_json(graph)  # an error now, not after the calibration
+        segments = _checked(graph, partition(graph), state)
         options = quantize or QuantizeOptions()
         store_float_weights(graph, "bf16" if precision == "bfloat16" else options.float_weights)
     numbers, searched = _numbers(
@@ -186,7 +184,9 @@ def _measured(
     return Measurement(found)
 
 
-def _checked(graph: Graph, segments: list[Segment]) -> list[Segment]:
+def _checked(graph: Graph, segments: list[Segment], state: StateOptions | None) -> list[Segment]:
+    if state is not None:
+        state.to_json(graph)  # an error now, not after the calibration
     made = {name for segment in segments for name in segment.outputs}
     missing = [name for name in graph.outputs if name not in made]
     if missing and missing[0] in graph.inputs:
