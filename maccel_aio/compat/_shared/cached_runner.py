@@ -63,7 +63,7 @@ class CachedRunner(Runner):
     def __init__(self, path: str, choice: CoreChoice, accelerator: RawAccelerator) -> None:
         super().__init__(path, choice, accelerator)
         self.variants = cached_variants(self.engine.manifest)
-        self._shapes = [[tensor.shape for tensor in one.inputs] for one in self.variants]
+        self.shapes = [[tensor.shape for tensor in one.inputs] for one in self.variants]
 
     def infer_cached(
         self,
@@ -112,7 +112,7 @@ class CachedRunner(Runner):
 
     def _ready(self, arrays: list[Array], wanted: bool | None) -> tuple[Layout, list[Array]]:
         """Return the layout of a call, and its inputs in ONNX order."""
-        _, layouts = shapes.find_variant([array.shape for array in arrays], self._shapes)
+        _, layouts = shapes.find_variant([array.shape for array in arrays], self.shapes)
         layout = find_items(arrays, layouts.choose(wanted))
         if layout.items != 1:
             raise InvalidError("a call of a model with a cache has one item: use params for more")

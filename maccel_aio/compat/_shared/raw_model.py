@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,15 @@ if TYPE_CHECKING:
     from maccel_aio.compat._shared.errors import VendorError
 
 StateT = TypeVar("StateT", bound=ConfigState)
+
+
+class VariantOf(NamedTuple):
+    """The inner layer of a handle."""
+
+    model: RawModel[Any]
+    variant: Variant
+
+
 _identifiers = itertools.count()
 
 
@@ -118,8 +127,8 @@ class RawModel(Generic[StateT]):
         """Return the cores that it may run on."""
         return target_places(self.state)
 
-    def variant(self, index: object) -> Variant:
-        """Return a variant.
+    def variant(self, index: object) -> VariantOf:
+        """Return the inner layer of a handle.
 
         Raises:
             TypeError: if the index is no integer.
@@ -129,7 +138,7 @@ class RawModel(Generic[StateT]):
         if not 0 <= number < len(self.variants):
             why = f"there is no variant {number}: the model has {len(self.variants)}"
             raise self.error.of(StatusCode.Model_InvalidVariantIdx, why, self.path)
-        return self.variants[number]
+        return VariantOf(self, self.variants[number])
 
     # ---- life
 
@@ -216,7 +225,7 @@ class RawModel(Generic[StateT]):
             VendorError: as the status says.
         """
         arrays = as_list(inputs)
-        size = 0 if cache_size == 0 and params is None else self._check_cache(cache_size, params)
+        size = 0 if cache_size == 0 and params is None else self.check_cache(cache_size, params)
         runner = self.runner
         try:
             if runner is None:
@@ -264,7 +273,7 @@ class RawModel(Generic[StateT]):
         Raises:
             VendorError: if something does not fit, or as the status says.
         """
-        size = self._check_cache(cache_size, None)
+        size = self.check_cache(cache_size, None)
         runner = self.running()
         variant = self._variant_of(inputs, shape)
         counts = len(variant.inputs), len(variant.outputs)
@@ -275,16 +284,33 @@ class RawModel(Generic[StateT]):
                  *zip(outputs, variant.outputs, strict=True)]  # fmt: skip
         arrays = [contents(raw, tensor, self.error) for raw, tensor in pairs]
         if isinstance(runner, CachedRunner):
-            self._infer_tokens(runner, arrays[: counts[0]], arrays[counts[0] :], size)
+            self.infer_tokens(runner, arrays[: counts[0]], arrays[counts[0] :], size)
         else:
             layout = Layout(True, len(arrays[0]), True)
             self.infer_into(runner, variant.index, arrays, layout)
 
-    def _infer_tokens(
-        self, runner: CachedRunner, arrays: list[Array], outputs: list[Array], size: int
-    ) -> None:
+    def infer_tokens(
+        self,
+        runner: CachedRunner,
+        arrays: list[Array],
+        outputs: list[Array] | None,
+        size: int,
+        wanted: bool = True,
+    ) -> list[Array] | None:
+        """Carry out a call of a model with a cache: see ``CachedRunner.infer_cached``.
+
+        Args:
+            runner: of this model.
+            arrays: the inputs.
+            outputs: where to write; None for new arrays.
+            size: tokens in the cache.
+            wanted: whether they are in HWC order.
+
+        Raises:
+            VendorError: if something does not fit, or as the status says.
+        """
         try:
-            runner.infer_cached(arrays, outputs, True, size, None)
+            return runner.infer_cached(arrays, outputs, wanted, size, None)
         except MaccelError as problem:
             raise self.error.wrap(problem) from problem
         except ValueError as problem:
@@ -332,7 +358,13 @@ class RawModel(Generic[StateT]):
         except MaccelError as problem:
             raise self.error.wrap(problem) from problem
 
-    def _check_cache(self, cache_size: object, params: object) -> int:
+    def check_cache(self, cache_size: object, params: object) -> int:
+        """Return a number of tokens.
+
+        Raises:
+            TypeError: if it is none.
+            VendorError: ``Model_NoCache`` if there are some, or params, and the model has no cache.
+        """
         size = convert.int32(cache_size)
         if (size or params) and not self.caches:
             why = "the model has no KV cache: leave cache_size and params out"

@@ -74,7 +74,7 @@ class Runner:
         self.engine.launch(accelerator.inner)
         self._loaded = self.engine.variants
         self.variants = make_variants(one.variant for one in self._loaded)
-        self._shapes = [[tensor.shape for tensor in one.inputs] for one in self.variants]
+        self.shapes = [[tensor.shape for tensor in one.inputs] for one in self.variants]
         self._forms: dict[object, Form] = {}
         #: Of calls with arrays in the NPU's own form.
         self._exact: dict[object, Plan] = {}
@@ -184,7 +184,7 @@ class Runner:
         Raises:
             ValueError: if they fit none.
         """
-        return self.variants[shapes.find_variant([one.shape for one in arrays], self._shapes)[0]]
+        return self.variants[shapes.find_variant([one.shape for one in arrays], self.shapes)[0]]
 
     def _find(
         self, arrays: list[Array], wanted: bool | None, to_float: bool
@@ -208,7 +208,7 @@ class Runner:
     def _learn(
         self, arrays: list[Array], wanted: bool | None, to_float: bool
     ) -> tuple[Form, list[Array]]:
-        index, layouts = shapes.find_variant([one.shape for one in arrays], self._shapes)
+        index, layouts = shapes.find_variant([one.shape for one in arrays], self.shapes)
         layout = find_items(arrays, layouts.choose(wanted))
         arrays = [cast(one) if needs_cast(one) else one for one in map(np.asarray, arrays)]
         key = _key(arrays, wanted, to_float)

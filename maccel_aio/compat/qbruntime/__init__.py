@@ -5,6 +5,8 @@ from __future__ import annotations
 from maccel_aio.compat.qbruntime.accelerator import *  # noqa: F403 - the names of a vendor's package
 from maccel_aio.compat.qbruntime.future import *  # noqa: F403
 from maccel_aio.compat.qbruntime.model import *  # noqa: F403
+from maccel_aio.compat.qbruntime.npu_data import *  # noqa: F403
+from maccel_aio.compat.qbruntime.pinned_memory import *  # noqa: F403
 from maccel_aio.compat.qbruntime.qbruntime import QbRuntimeError as QbRuntimeError
 from maccel_aio.compat.qbruntime.type import *  # noqa: F403
 from maccel_aio.compat.qbruntime.version import *  # noqa: F403
@@ -21,6 +23,8 @@ __all__ = [  # noqa: F405 - what the star imports bring
     "LogLevel",
     "Model",
     "ModelConfig",
+    "NPUData",
+    "PinnedMemory",
     "QbRuntimeError",
     "Scale",
     "load",

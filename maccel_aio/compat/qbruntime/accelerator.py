@@ -9,11 +9,13 @@ import numpy as np
 from maccel_aio.compat._shared import convert, devices
 from maccel_aio.compat._shared.accelerator import RawAccelerator
 from maccel_aio.compat._shared.log import package_logger
+from maccel_aio.compat._shared.pinned_memory import RawPinnedMemory
 from maccel_aio.compat._shared.status import StatusCode
+from maccel_aio.compat.qbruntime.pinned_memory import PinnedMemory
 from maccel_aio.compat.qbruntime.qbruntime import QbRuntimeError
 from maccel_aio.errors import InvalidError, MaccelError
 
-__all__ = ["Accelerator", "Sequence", "np", "overload"]
+__all__ = ["Accelerator", "PinnedMemory", "Sequence", "np", "overload"]
 
 _log = package_logger("qbruntime")
 
@@ -53,6 +55,22 @@ class Accelerator:
     def get_device_name(self) -> str:
         """Return the name of the hardware that was found."""
         return devices.HARDWARE
+
+    def allocate_pinned_memory(self, shape: Sequence[int], dtype: Any) -> PinnedMemory:  # noqa: ANN401 - as numpy has it
+        """Return memory that the NPU reads and writes in place.
+
+        Args:
+            shape: of the array.
+            dtype: numpy.float32 or numpy.uint8.
+
+        Raises:
+            TypeError: if the shape or the type is not possible.
+            QbRuntimeError: if there is not so much memory.
+        """
+        kind, dims = np.dtype(dtype), tuple(convert.int64(dim) for dim in shape)
+        if kind not in (np.float32, np.uint8) or min(dims, default=1) < 0:
+            raise TypeError(f"float32 or uint8 is needed and a shape, not {kind} {dims}")
+        return PinnedMemory(RawPinnedMemory(self._accelerator, dims, kind, QbRuntimeError))
 
 
 def _no_device(name: str, number: int) -> QbRuntimeError:

@@ -22,6 +22,7 @@ from maccel_aio.compat.qbruntime.model_variant_handle import (
     input_type,
     make_scale,
 )
+from maccel_aio.compat.qbruntime.placed_calls import PlacedCalls
 from maccel_aio.compat.qbruntime.qbruntime import QbRuntimeError
 from maccel_aio.compat.qbruntime.type import *  # noqa: F403
 from maccel_aio.compat.qbruntime.type import (
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 __all__ = ["Model", "load"]
 
 
-class Model(QbRuntimeCaches[CacheInfo], BaseModel[QbRuntimeState, Scale, CoreId, CoreMode]):
+class Model(
+    PlacedCalls, QbRuntimeCaches[CacheInfo], BaseModel[QbRuntimeState, Scale, CoreId, CoreMode]
+):
     """A model file; calls need it launched. Any thread, also many at one time.
 
     Args:
