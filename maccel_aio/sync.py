@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from maccel_aio._core import _blocking
 from maccel_aio._core._accelerator import BaseAccelerator
-from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._backends import is_running
-from maccel_aio._core._base_model import BaseModel, convert
 from maccel_aio._core._blocking import Job
 from maccel_aio._core._blocking_leases import BufferPool as BufferPool
 from maccel_aio._core._blocking_model import BlockingModel
@@ -68,6 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
+    from maccel_aio._core._base_model import BaseModel
     from maccel_aio._core._device import DeviceName
     from maccel_aio._core._resident import Resident
     from maccel_aio._typing import Array
@@ -226,7 +225,7 @@ class Model(BlockingModel):
         limit = None if timeout is None else time.monotonic() + timeout
         if type(x) is Lease:
             return self.infer_lease(x, (out, cache_size, params, deadline, priority), limit)
-        arrays = convert(as_arrays(x))
+        arrays = self.converted(x)
         prepared = self.prepare(arrays, out, cache_size, params, deadline, priority)
         if prepared.plan is not None:
             return self._run(prepared.call(), limit)
@@ -263,7 +262,7 @@ class Model(BlockingModel):
         limit = None if timeout is None else time.monotonic() + timeout
         if type(x) is Lease:
             return self.submit_lease(x, (out, cache_size, params, deadline, priority), limit)
-        prepared = self.prepare(convert(as_arrays(x)), out, cache_size, params, deadline, priority)
+        prepared = self.prepare(self.converted(x), out, cache_size, params, deadline, priority)
         if prepared.plan is not None:
             return self._port_here().begin(prepared.call(), limit)
         return self._in_background(prepared)

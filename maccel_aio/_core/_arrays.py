@@ -265,9 +265,14 @@ def needs_cast(array: Array) -> bool:
     """
     if array.dtype in _IO_DTYPES:
         return not array.flags.aligned
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" and not is_foreign(array.dtype):
         raise InvalidError(f"an array of dtype {array.dtype} cannot be an input")
     return True
+
+
+def is_foreign(dtype: DType) -> bool:
+    """Return whether a package gave numpy this number type: bfloat16, floats of 8 bits."""
+    return dtype.isbuiltin == 2 and dtype.kind != "O"
 
 
 def cast(array: Array) -> Array:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from maccel_aio._core import _binding, _limits, _shapes
-from maccel_aio._core._arrays import LARGE_BYTES, Plan, cast, from_onnx, needs_cast
+from maccel_aio._core import _binding, _edges, _limits, _shapes
+from maccel_aio._core._arrays import Plan, as_arrays
 from maccel_aio._core._buffer import Buffer
 from maccel_aio._core._config import ModelConfig
 from maccel_aio._core._histogram import Histogram
@@ -24,12 +24,11 @@ from maccel_aio.errors import (
     InvalidError,
     NoCacheError,
     ShapeError,
-    UnsupportedError,
 )
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._manifest import Manifest
@@ -116,6 +115,8 @@ class BaseModel:
         self.cancel_grace = cancel_grace
         self._hooks = None if hooks is None else HookWatcher(hooks)
         self._resident: Resident | None = None
+        #: Of the inputs; empty when all are float32.
+        self.dtypes: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._ports: list[Port] = []
         #: Sums over ports whose loop or thread has ended.
@@ -226,6 +227,15 @@ class BaseModel:
                 resident.unload()
                 raise ClosedError("the model was launched or closed before", path=str(self._path))
             self._resident = resident
+            self.dtypes = _edges.dtypes(self.inputs)
+
+    def converted(self, x: object) -> list[Array]:
+        """Return the inputs of a call as arrays that the model can read.
+
+        Raises:
+            InvalidError: if an array cannot become what its input takes.
+        """
+        return _edges.convert(as_arrays(x), self.dtypes)
 
     def _add_port(self, port: Port) -> None:
         """Add a port, and count those whose loop or thread has ended as past."""
@@ -330,7 +340,7 @@ def fit(
     if found is None:
         return None
     made = Prepared(loaded, arrays, out, None, found, deadline_ns, priority)
-    check_staged(made)
+    _edges.check_staged(made)
     return made
 
 
@@ -354,16 +364,6 @@ def _add_up(every: Sequence[Port], past: ModelStats) -> ModelStats:
             tuple(map(sum, zip(past.lag.counts, *(p.lag_counts for p in every), strict=True)))
         ),
     )
-
-
-def convert(arrays: list[Array]) -> list[Array]:
-    """Return arrays that the device can read; copies those whose dtype it cannot."""
-    return [cast(array) if needs_cast(array) else array for array in arrays]
-
-
-def converts_large(arrays: Iterable[Array]) -> bool:
-    """Return whether converting is too much work for an event loop."""
-    return any(array.nbytes > LARGE_BYTES and needs_cast(array) for array in arrays)
 
 
 def _checked_out(out: object) -> list[Array]:
@@ -397,49 +397,3 @@ def checked_priority(priority: object) -> int:
         if -(1 << 31) <= number < 1 << 31:
             return number
     raise InvalidError(f"a priority is an integer of 32 bits, not {priority!r}")
-
-
-def finish_outputs(prepared: Prepared, values: dict[str, Array]) -> list[Array]:
-    """Return the outputs of a model with several segments, in user order.
-
-    Args:
-        prepared: the call.
-        values: all values, each (items, *ONNX shape).
-
-    Raises:
-        ShapeError: if the caller's ``out`` does not fit.
-    """
-    made: list[Array] = []
-    for spec in prepared.loaded.variant.outputs:
-        value = from_onnx(spec, prepared.match, values[spec.name])
-        made.append(np.asarray(value, dtype=np.float32))
-    if prepared.out is None:
-        return made
-    for array, value in zip(prepared.out, made, strict=True):
-        array[...] = value
-    return prepared.out
-
-
-def check_staged(prepared: Prepared) -> None:
-    """Check what only models of several segments do not allow, and their ``out``.
-
-    Raises:
-        ShapeError: if ``out`` does not fit.
-        InvalidError: if an array of it is read-only.
-        UnsupportedError: if the inputs are int8.
-    """
-    if any(array.dtype == np.int8 for array in prepared.arrays):
-        raise UnsupportedError("quantised inputs need a model without CPU segments")
-    if prepared.out is None:
-        return
-    specs = prepared.loaded.variant.outputs
-    if len(prepared.out) != len(specs):
-        raise ShapeError(f"out must hold {len(specs)} arrays, got {len(prepared.out)}")
-    for spec, array in zip(specs, prepared.out, strict=True):
-        shape = _shapes.output_shape(spec, prepared.match)
-        if array.shape != shape or array.dtype != np.float32:
-            raise ShapeError(
-                f"out for {spec.name!r} must be float32 {shape}, got {array.dtype} {array.shape}"
-            )
-        if not array.flags.writeable:
-            raise InvalidError(f"out for {spec.name!r} is read-only")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maccel_aio._core._base_model import finish_outputs
+from maccel_aio._core._edges import finish_outputs
 from maccel_aio._core._segments import first_values, keep, stage_call
 
 if TYPE_CHECKING:

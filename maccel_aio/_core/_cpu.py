@@ -48,14 +48,24 @@ class CpuSegment:
         items = max((len(feed) for feed in feeds.values()), default=1)
         made: list[list[Any]] = []
         for item in range(items):
-            feed = {name: array[min(item, len(array) - 1)] for name, array in feeds.items()}
+            feed = {name: array[min(item, len(array) - 1), ...] for name, array in feeds.items()}
             try:
                 made.append(self._session.run(self._outputs, feed))
             except Exception as problem:  # onnxruntime has no common base for its errors
                 raise InferenceError(f"CPU segment {self.name} failed: {problem}") from problem
         for trace in traces:
             trace.segment(self.name, began, time.monotonic_ns())
-        return [np.stack(parts) for parts in zip(*made, strict=True)]
+        return [self._join(parts) for parts in zip(*made, strict=True)]
+
+    def _join(self, parts: tuple[Any, ...]) -> Array:
+        if len(parts) == 1:
+            return np.asarray(parts[0])[np.newaxis]
+        if len({np.shape(part) for part in parts}) > 1:
+            raise InferenceError(
+                f"CPU segment {self.name}: the items of the batch have outputs of different "
+                "shapes: pass them one by one"
+            )
+        return np.stack(parts)
 
 
 def _session(segment: Segment, graph: bytes) -> Any:  # noqa: ANN401 - an untyped package

@@ -11,7 +11,8 @@ import anyio.to_thread
 from maccel_aio._core import _chain
 from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._async_job import Job, LoopPort, settled
-from maccel_aio._core._base_model import BaseModel, convert, converts_large
+from maccel_aio._core._base_model import BaseModel
+from maccel_aio._core._edges import convert, converts_large
 from maccel_aio._core._express import Form
 from maccel_aio._core._reactor import RING_CREDITS, reactor_for
 from maccel_aio._core._segments import Credits, SegmentedJob
@@ -123,9 +124,9 @@ class LoopModel(BaseModel):
     async def arrays(self, x: object) -> list[Array]:
         """Return the inputs as arrays that the device can read; large ones convert in a thread."""
         arrays = as_arrays(x)
-        if converts_large(arrays):
-            return await anyio.to_thread.run_sync(convert, arrays)
-        return convert(arrays)
+        if converts_large(arrays, self.dtypes):
+            return await anyio.to_thread.run_sync(convert, arrays, self.dtypes)
+        return convert(arrays, self.dtypes)
 
     async def request(self, x: object, jobs: set[BaseJob]) -> BaseJob:
         """Run the model once for a stream and return the job, done.
@@ -157,7 +158,7 @@ class LoopModel(BaseModel):
         """
         port = self.port_here()
         if _chain.can_follow(jobs, port):
-            prepared = self.prepare(convert(as_arrays(_chain.expand(x))), out, *options)
+            prepared = self.prepare(self.converted(_chain.expand(x)), out, *options)
             if _chain.reads_in_place(prepared):
                 return prepared._replace(after=jobs)
         for job in jobs:

@@ -11,6 +11,12 @@ from maccel_aio.errors import ModelFormatError
 
 FORMAT = 1
 _LAYOUTS = ("NCHW", "NHWC", "ND")
+_DTYPES = frozenset(
+    (
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+        "float16", "float32", "float64", "complex64", "complex128", "object",
+    )
+)  # fmt: skip
 
 
 class Port(NamedTuple):
@@ -147,7 +153,7 @@ def _spec(entry: dict[str, Any]) -> TensorSpec:
         raise ModelFormatError(f"layout {layout} does not suit shape {list(shape)}")
     return TensorSpec(
         name=str(entry["name"]),
-        dtype=str(entry["dtype"]),
+        dtype=_dtype(entry["dtype"]),
         shape=shape,
         layout=layout,
         batch_axis=batch_axis,
@@ -165,7 +171,7 @@ def _bare(spec: TensorSpec, hidden: frozenset[str]) -> TensorSpec:
 
 def _value(name: str, entry: dict[str, Any]) -> TensorSpec:
     return TensorSpec(
-        name, str(entry["dtype"]), _dims(entry["shape"]), "ND", None, 1.0, 0, "float32", None
+        name, _dtype(entry["dtype"]), _dims(entry["shape"]), "ND", None, 1.0, 0, "float32", None
     )
 
 
@@ -204,18 +210,21 @@ def _layer(entry: dict[str, Any]) -> Layer:
 
 
 def _dims(entry: list[int]) -> tuple[int, ...]:
-    dims = tuple(int(dim) for dim in entry)
-    if any(dim < 1 for dim in dims):
-        raise ModelFormatError(f"shape {list(dims)} has a dimension that is not fixed")
-    return dims
+    return tuple(int(dim) for dim in entry)
+
+
+def _dtype(entry: str) -> str:
+    if entry not in _DTYPES:
+        raise ModelFormatError(f"dtype {entry!r} is not known")
+    return entry
 
 
 def _check(manifest: Manifest, section_count: int) -> None:
     if not manifest.variants:
         raise ModelFormatError("the manifest has no variants")
     for variant in manifest.variants:
-        if not variant.inputs or not variant.outputs or not variant.segments:
-            raise ModelFormatError("a variant lacks inputs, outputs or segments")
+        if not variant.outputs or not variant.segments:
+            raise ModelFormatError("a variant lacks outputs or segments")
         _check_flow(variant, section_count)
         if manifest.state is not None:
             inputs = {spec.name: spec for spec in variant.inputs}
@@ -244,6 +253,11 @@ def _check_port(variant: Variant, segment: Segment, port: Port) -> None:
     spec = variant.values.get(port.name)
     if spec is None:
         raise ModelFormatError(f"the value {port.name!r} of segment {segment.name} has no shape")
+    if segment.kind == "npu" and any(dim < 1 for dim in spec.shape):
+        raise ModelFormatError(
+            f"shape {list(spec.shape)} of {port.name!r} has a dimension that is not fixed: "
+            f"segment {segment.name} runs on the NPU"
+        )
     if segment.kind == "npu" and sorted(port.perm) != list(range(len(spec.shape))):
         raise ModelFormatError(
             f"perm {list(port.perm)} of {port.name!r} does not suit shape {list(spec.shape)}"

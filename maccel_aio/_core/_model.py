@@ -12,8 +12,6 @@ import anyio.to_thread
 import numpy as np
 
 from maccel_aio._core import _binding
-from maccel_aio._core._arrays import as_arrays
-from maccel_aio._core._base_model import convert
 from maccel_aio._core._batched import BatchedModel
 from maccel_aio._core._chain import can_follow, expand, jobs_in, reads_in_place, refuse
 from maccel_aio._core._lease import Lease
@@ -192,11 +190,11 @@ class Model(LeaseModel):
                 is not waited for by the host if the device can go on by itself (same loop, same
                 device, nothing to copy). float32, or uint8 (raw pixels, through
                 the model's fused preprocessing if it has one), or int8 (quantised); other numbers
-                are converted to float32. Images may be HWC or CHW; where both fit (a cube such as
-                8x8x8) HWC wins, whatever the model has. The batch dimension may be left out, or be
-                of any size if the model has one. Not copied: do not change it before the outputs
-                are there. Or a ``Lease`` of ``buffers``, whose outputs are its own: they hold
-                until it is submitted again or released.
+                are converted to float32, or to what the input is in ONNX. Images may be HWC or CHW;
+                where both fit (a cube such as 8x8x8) HWC wins, whatever the model has. The batch
+                dimension may be left out, or be of any size if the model has one. Not copied: do
+                not change it before the outputs are there. Or a ``Lease`` of ``buffers``, whose
+                outputs are its own: they hold until it is submitted again or released.
             out: arrays to write the outputs to, in the model's order; default: new ones.
             cache_size: tokens that slot 0 of the cache holds: where the new ones go. A smaller one
                 than before rewinds. Only 0 for models without a cache.
@@ -206,7 +204,8 @@ class Model(LeaseModel):
             priority: higher first.
 
         Returns:
-            The outputs in the model's order: float32, or int8 for int8 inputs; images in the
+            The outputs in the model's order: float32, or int8 for int8 inputs; outputs that are
+            integers, flags or texts in ONNX are that in models with CPU segments. Images in the
             layout of the input; with a batch dimension if the inputs had one.
 
         Raises:
@@ -287,7 +286,7 @@ class Model(LeaseModel):
         jobs = jobs_in(x)
         if jobs and not can_follow(jobs, port):
             raise refuse()
-        arrays = convert(as_arrays(expand(x) if jobs else x))
+        arrays = self.converted(expand(x) if jobs else x)
         prepared = self.prepare(arrays, out, cache_size, params, deadline, priority)
         if jobs:
             if not reads_in_place(prepared):

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from maccel_aio._core import _arrays, _binding, _guard
 from maccel_aio._core._async_job import Job
-from maccel_aio._core._base_model import finish_outputs
+from maccel_aio._core._edges import finish_outputs
 from maccel_aio._core._port import Call
 from maccel_aio._core._turns import LoopTurn
 from maccel_aio._core._types import CancelOutcome, JobState

@@ -58,8 +58,8 @@ def match(specs: Sequence[TensorSpec], shapes: Sequence[Dims]) -> Match | None:
     """
     if len(specs) != len(shapes):
         return None
-    layouts = (True, False) if any(spec.is_image for spec in specs) else (None,)
-    for hwc in layouts:
+    layouts = (True, False, None) if any(spec.is_image for spec in specs) else (None,)
+    for hwc in layouts:  # in the order of the model itself, an array fits whatever it looks like
         found = _match_layout(specs, shapes, hwc)
         if found is not None:
             return found
@@ -73,11 +73,11 @@ def _match_layout(
     for spec, shape in zip(specs, shapes, strict=True):
         item = item_shape(spec, hwc)
         if spec.batch_axis is None:
-            if shape != item:
+            if not fits(item, shape):
                 return None
-        elif shape == item:
+        elif fits(item, shape):
             batches.add(None)
-        elif shape[1:] == item and len(shape) == len(item) + 1 and shape[0] > 0:
+        elif fits(item, shape[1:]) and len(shape) == len(item) + 1 and shape[0] > 0:
             batches.add(shape[0])
         else:
             return None
@@ -85,6 +85,16 @@ def _match_layout(
         return None
     items = batches.pop() if batches else None
     return Match(hwc, 1 if items is None else items, items is not None)
+
+
+def fits(wanted: Dims, shape: Dims) -> bool:
+    """Return whether a shape is what a model takes; -k stands for any multiple of k, also 0."""
+    if wanted == shape:
+        return True
+    return len(wanted) == len(shape) and all(
+        size == want if want >= 0 else size % want == 0
+        for want, size in zip(wanted, shape, strict=True)
+    )
 
 
 def output_shape(spec: TensorSpec, found: Match) -> Dims:
@@ -113,9 +123,15 @@ def describe(specs: Sequence[TensorSpec]) -> str:
 def _alternatives(spec: TensorSpec) -> str:
     layouts = (True, False) if spec.is_image else (None,)
     shapes = [item_shape(spec, hwc) for hwc in layouts]
-    texts = [f"({', '.join(map(str, shape))})" for shape in dict.fromkeys(shapes)]
+    texts = [f"({', '.join(map(_size, shape))})" for shape in dict.fromkeys(shapes)]
     batch = ", each with or without a leading batch" if spec.batch_axis == 0 else ""
     return " or ".join(texts) + batch
+
+
+def _size(dim: int) -> str:
+    if dim >= 0:
+        return str(dim)
+    return "any" if dim == -1 else f"any multiple of {-dim}"
 
 
 def place(shape: Dims, strides: Dims, perm: Dims, device: Dims) -> Dims | None:

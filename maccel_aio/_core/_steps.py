@@ -125,10 +125,11 @@ class Steps(NamedTuple):
             self._check_out(self.out)
 
     def _check_out(self, out: list[Array]) -> None:
-        shapes = [self._result(tensor) for tensor in visible(self.variants[0].outputs, self.state)]
-        got = [array.shape for array in out]
-        if got != shapes or any(array.dtype != np.float32 for array in out):
-            raise ShapeError(f"out must hold float32 arrays of the shapes {shapes}, got {got}")
+        tensors = visible(self.variants[0].outputs, self.state)
+        wanted = [(tensor.dtype, self._result(tensor)) for tensor in tensors]
+        got = [(array.dtype.name, array.shape) for array in out]
+        if got != wanted:
+            raise ShapeError(f"out must hold arrays of {wanted}, got {got}")
         if not all(array.flags.writeable for array in out):
             raise InvalidError("an array for outputs is read-only")
 
@@ -149,7 +150,7 @@ class Steps(NamedTuple):
             inputs[cache.spec.input] = cache.whole(item.cache_id)
             outputs[cache.spec.output] = cache.rows(item.cache_id, at, at + width)
         for tensor in visible(variant.outputs, self.state):
-            outputs[tensor.name] = np.empty(self._shape(tensor), np.float32)
+            outputs[tensor.name] = np.empty(self._shape(tensor), tensor.dtype)
         return Step(chosen, inputs, outputs, count, number)
 
     def _shape(self, tensor: TensorSpec) -> tuple[int, ...]:

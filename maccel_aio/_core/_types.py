@@ -106,9 +106,9 @@ class TensorSpec(NamedTuple):
     """One input or output of a model, as its manifest describes it."""
 
     name: str
-    #: Element type in ONNX, e.g. "float32".
+    #: Element type in ONNX as numpy calls it, e.g. "float32"; "object" for strings.
     dtype: str
-    #: ONNX shape; every dimension is fixed.
+    #: ONNX shape; -k is a dimension of variable length, any multiple of k.
     shape: tuple[int, ...]
     #: "NCHW", "NHWC" or "ND".
     layout: str

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from maccel_aio import Accelerator, Model, TensorSpec
 
 PERCENTILES = (50, 95, 99)
+_LENGTH = 8
+"""A dimension of variable length has so many times its unit in a measurement."""
 
 
 class Spread(NamedTuple):
@@ -79,10 +81,11 @@ def _noise(rng: np.random.Generator, spec: TensorSpec) -> NDArray[Any]:
     if spec.preprocess is not None:
         order = (0, 2, 3, 1) if spec.layout == "NCHW" else (0, 1, 2, 3)
         return rng.integers(0, 256, [spec.shape[axis] for axis in order], np.uint8)
-    if np.dtype(spec.dtype).kind in "iu":
-        whole: NDArray[Any] = rng.integers(0, 2, spec.shape).astype(spec.dtype)
-        return whole
-    values: NDArray[Any] = rng.standard_normal(spec.shape).astype(spec.dtype)
+    shape = [size if size >= 0 else -size * _LENGTH for size in spec.shape]
+    if np.dtype(spec.dtype).kind in "biuO":
+        whole: NDArray[Any] = rng.integers(0, 2, shape)
+        return whole.astype(str if spec.dtype == "object" else spec.dtype)
+    values: NDArray[Any] = rng.standard_normal(shape).astype(spec.dtype)
     return values
 
 

@@ -187,18 +187,14 @@ def _measured(
 def _checked(graph: Graph, segments: list[Segment], state: StateOptions | None) -> list[Segment]:
     if state is not None:
         state.to_json(graph)  # an error now, not after the calibration
-    made = {name for segment in segments for name in segment.outputs}
-    missing = [name for name in graph.outputs if name not in made]
-    if missing and missing[0] in graph.inputs:
-        raise CompileError(f"output {missing[0]!r} is an input of the model: leave it out")
-    if missing:
-        raise CompileError(f"output {missing[0]!r} does not depend on any input")
     for node in graph.nodes:
         _check_weights(node)
     for segment in segments:
         for name in (*segment.inputs, *segment.outputs):
-            if graph.tensors[name].shape is None:
-                raise CompileError(f"{name!r} has no static shape: it cannot leave {segment.name}")
+            if graph.tensors[name].outline is None:
+                raise CompileError(
+                    f"{name!r} has an unknown number of dimensions: it cannot leave {segment.name}"
+                )
     return segments
 
 

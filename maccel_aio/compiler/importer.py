@@ -14,8 +14,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper, shape_inference
 
 from maccel_aio.compiler.attention import expand_transformers
+from maccel_aio.compiler.bind import bind_shapes, fix_inputs
+from maccel_aio.compiler.branches import inline_branches
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
+from maccel_aio.compiler.passes.fold import fold_constants
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
 from maccel_aio.compiler.rewrite import (
     expand_lrn,
@@ -29,10 +32,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from maccel_aio.compiler.ir import Array
+
 ModelLike = onnx.ModelProto | bytes | str | os.PathLike[str]
 
 _log = logging.getLogger("maccel_aio.compiler")
-_OPSETS = range(9, 25)
+_NEWEST_OPSET = 24
+_NO_UNKNOWN = 4
+"""The first IR version in whose files no exporter wrote 0 for a size that it did not know."""
 
 
 def import_model(
@@ -47,34 +54,45 @@ def import_model(
 
     Args:
         model: a path, the bytes of a file, or a loaded model (not changed).
-        shapes: fixed shapes of inputs by name; they win over what the file says.
+        shapes: shapes of inputs by name; they win over what the file says. -k stands for any
+            multiple of k.
         constants: values of inputs by name, which then are none any more.
         name: of the result; the file's or the graph's name when left out.
         simplify: run onnxslim. If it fails on a model, the model is taken as it is.
 
     Raises:
-        CompileError: it cannot be read, its operator set is too old, an input has no fixed shape,
-            or `shapes` does not fit.
+        CompileError: it cannot be read, an input has no fixed shape, or `shapes` does not fit.
         FileNotFoundError: there is no such file.
     """
     proto, digest, stem = _load(model)
     if not proto.graph.node:
         raise CompileError("the ONNX model has no nodes")
     _check_opset(proto)
+    if proto.ir_version < _NO_UNKNOWN:
+        _forget_zeros(proto)
     _drop_initializer_inputs(proto)
     fix_inputs(proto, constants or {})
-    symbolic = bind_shapes(proto, shapes or {})
+    ranks = _ranks(proto)
+    outputs = _drop_passed(proto)
+    bound = bind_shapes(proto, shapes or {})
     given = None
     if has_pairs(proto):
         proto, given = remove_pairs(proto)
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
     proto = infer(split_variadic(proto))
+    proto = inline_branches(proto, _constants, infer)
     proto = expand_transformers(proto, infer)
     proto = expand_lrn(settle_ceil(proto, infer), infer)
     graph = to_graph(proto, name or stem or proto.graph.name or "model")
     graph.given_scales = given
     graph.source_sha256 = digest
-    graph.symbolic_batch = symbolic
+    graph.symbolic_batch = bound.symbolic
+    for name, shape in bound.variable.items():
+        graph.tensors[name].pattern = shape
+    graph.outputs = outputs
+    for name in outputs:
+        if graph.tensors[name].outline is None and name in ranks:
+            graph.tensors[name].pattern = (-1,) * ranks[name]
     return graph
 
 
@@ -104,11 +122,33 @@ def _parse(data: bytes, path: Path | None) -> onnx.ModelProto:
 
 def _check_opset(model: onnx.ModelProto) -> None:
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
-    if version is not None and version < _OPSETS.start:
-        msg = f"the model has ONNX opset {version}; export it with opset {_OPSETS.start} or later"
-        raise CompileError(msg)
-    if version is not None and version >= _OPSETS.stop:
-        _log.warning("ONNX opset %d is newer than %d", version, _OPSETS.stop - 1)
+    if version is not None and version > _NEWEST_OPSET:
+        _log.warning("ONNX opset %d is newer than %d", version, _NEWEST_OPSET)
+
+
+def _drop_passed(model: onnx.ModelProto) -> list[str]:
+    """Take outputs that are inputs out of `model`; return the names of all outputs."""
+    given = {value.name for value in model.graph.input}
+    outputs = [value.name for value in model.graph.output]
+    kept = [value for value in model.graph.output if value.name not in given]
+    if not kept:
+        raise CompileError("the model has no outputs but its inputs: there is nothing to compile")
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return outputs
+
+
+def _ranks(model: onnx.ModelProto) -> dict[str, int]:
+    """Return how many dimensions the file says that its outputs have."""
+    kinds = {value.name: value.type.tensor_type for value in model.graph.output}
+    return {name: len(kind.shape.dim) for name, kind in kinds.items() if kind.HasField("shape")}
+
+
+def _forget_zeros(model: onnx.ModelProto) -> None:
+    for value in model.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value == 0:
+                dim.ClearField("dim_value")
 
 
 def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
@@ -118,96 +158,6 @@ def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
     del model.graph.input[:]
     model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)
-
-
-def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> None:
-    """Turn inputs of `model` into constants.
-
-    Raises:
-        CompileError: there is no such input, or a value does not fit it.
-    """
-    known = {value.name: value for value in model.graph.input}
-    for name, given in values.items():
-        if name not in known:
-            raise CompileError(f"constant given for {name!r}; the model's inputs are {[*known]}")
-        kind = known[name].type.tensor_type
-        array = np.asarray(given, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-        dims = [d.dim_value for d in kind.shape.dim]
-        fits = len(dims) == array.ndim and all(
-            size in (0, got) for size, got in zip(dims, array.shape, strict=True)
-        )
-        if kind.HasField("shape") and not fits:
-            raise CompileError(f"constant for {name!r} has shape {array.shape}, the input {dims}")
-        model.graph.initializer.append(numpy_helper.from_array(array, name))
-        model.graph.input.remove(known[name])
-
-
-def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> frozenset[str]:
-    """Fix every input shape in `model`; return the inputs whose batch was symbolic.
-
-    Other shapes that the file states are forgotten when a shape is given: they belong to the
-    sizes of the export, and some files state wrong ones.
-
-    Raises:
-        CompileError: an input keeps an unknown dimension, or `shapes` does not fit.
-    """
-    known = [value.name for value in model.graph.input]
-    unknown = sorted(set(shapes) - set(known))
-    if unknown:
-        raise CompileError(f"shape given for {unknown}; the model's inputs are {known}")
-    symbols: dict[str, int] = {}
-    for value in model.graph.input:
-        if value.name in shapes:
-            _bind_given(value, tuple(int(d) for d in shapes[value.name]), symbols)
-    symbolic = frozenset(v.name for v in model.graph.input if _bind_rest(v, symbols))
-    if shapes or symbolic:
-        del model.graph.value_info[:]
-        for output in model.graph.output:
-            output.type.tensor_type.ClearField("shape")
-    return symbolic
-
-
-def _bind_given(
-    value: onnx.ValueInfoProto, shape: tuple[int, ...], symbols: dict[str, int]
-) -> None:
-    dims = value.type.tensor_type.shape.dim
-    if value.type.tensor_type.HasField("shape") and len(dims) != len(shape):
-        msg = (
-            f"input {value.name!r} has {len(dims)} dimensions, the given shape {shape} {len(shape)}"
-        )
-        raise CompileError(msg)
-    if not shape or min(shape) < 1:
-        raise CompileError(f"input {value.name!r}: shape {shape} must be positive")
-    symbols.update({d.dim_param: n for d, n in zip(dims, shape, strict=False) if d.dim_param})
-    _set_shape(value, shape)
-
-
-def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
-    value.type.tensor_type.ClearField("shape")
-    value.type.tensor_type.shape.SetInParent()  # a scalar has a shape without dimensions
-    for size in shape:
-        value.type.tensor_type.shape.dim.add().dim_value = size
-
-
-def _bind_rest(value: onnx.ValueInfoProto, symbols: Mapping[str, int]) -> bool:
-    """Fix what is left of one input; return whether its batch was symbolic."""
-    if not value.type.HasField("tensor_type"):
-        raise CompileError(f"input {value.name!r} is not a tensor")
-    if not value.type.tensor_type.HasField("shape"):
-        raise CompileError(
-            f"input {value.name!r} has no shape: give one ({value.name}=1x3x224x224)"
-        )
-    dims = value.type.tensor_type.shape.dim
-    sizes = [symbols.get(d.dim_param, 0) if d.dim_param else d.dim_value for d in dims]
-    symbolic_batch = bool(sizes) and sizes[0] <= 0
-    if symbolic_batch:
-        sizes[0] = 1
-    if sizes and min(sizes) <= 0:
-        shown = "x".join(d.dim_param or str(d.dim_value or "?") for d in dims)
-        example = f"{value.name}=1x3x224x224"
-        raise CompileError(f"input {value.name!r} has shape {shown}: give its sizes ({example})")
-    _set_shape(value, sizes)
-    return symbolic_batch
 
 
 def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -258,6 +208,15 @@ def _with_sound_shapes(slim: onnx.ModelProto, model: onnx.ModelProto) -> onnx.Mo
     return found
 
 
+def _constants(model: onnx.ModelProto) -> dict[str, Array]:
+    """Return the values that do not depend on the inputs."""
+    graph = to_graph(model, "")
+    wanted = [node.inputs[0] for node in graph.nodes if node.op == "If"]
+    graph.outputs += [name for name in wanted if name not in graph.outputs]
+    fold_constants(graph)
+    return {name: t.const for name, t in graph.tensors.items() if t.const is not None}
+
+
 def infer(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return `model` with the shapes that inference finds; unknown operators are left out."""
     try:
@@ -289,14 +248,18 @@ def to_graph(model: onnx.ModelProto, name: str) -> Graph:
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:
     kind = value.type.tensor_type
     shape: tuple[int, ...] | None = None
+    pattern: tuple[int, ...] | None = None
     if kind.HasField("shape"):
         sizes = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim)
-        shape = sizes if all(size >= 0 for size in sizes) else None
+        if all(size >= 0 for size in sizes):
+            shape = sizes
+        else:
+            pattern = tuple(max(size, -1) for size in sizes)
     try:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     except (KeyError, ValueError):
         dtype = np.dtype(object)
-    return Tensor(value.name, shape, dtype)
+    return Tensor(value.name, shape, dtype, pattern=pattern)
 
 
 def _node(proto: onnx.NodeProto, index: int) -> Node:

@@ -106,6 +106,8 @@ class Tensor:
         dtype: as in the ONNX model.
         const: the value of a constant, else None.
         quant: filled by quantisation for activations; None means `FLOAT`.
+        pattern: the shape with negative numbers where a dimension is not known: -k for a multiple
+            of k; None when not even the number of dimensions is known, or `shape` says all.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Tensor:
     dtype: np.dtype[Any]
     const: Array | None = None
     quant: TensorQuant | None = None
+    pattern: tuple[int, ...] | None = None
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -124,6 +127,11 @@ class Tensor:
         if self.shape is None:
             raise CompileError(f"tensor {self.name!r} has no static shape")
         return self.shape
+
+    @property
+    def outline(self) -> tuple[int, ...] | None:
+        """The shape as far as it is known: see `pattern`."""
+        return self.pattern if self.shape is None else self.shape
 
     @property
     def storage(self) -> TensorQuant:

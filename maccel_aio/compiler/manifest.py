@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from maccel_aio.compiler.layout import channel_axes
+from maccel_aio.compiler.onnxgraph import carrier
 from maccel_aio.compiler.precision import macs
 from maccel_aio.compiler.report import LayerReport
+from maccel_aio.errors import CompileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,9 +74,11 @@ def build(
     axes = channel_axes(graph) if images else {}
     where = {id(n): p.segment.name for p in placed for n in p.segment.nodes}
     names = [where[id(node)] for p in placed for node in p.segment.nodes]
+    inputs = [_port(graph, name, axes, preprocess.get(name), True) for name in graph.inputs]
+    batched = any(port["batch_axis"] is not None for port in inputs)
     variant = {
-        "inputs": [_port(graph, name, axes, preprocess.get(name)) for name in graph.inputs],
-        "outputs": [_port(graph, name, axes, None) for name in graph.outputs],
+        "inputs": inputs,
+        "outputs": [_port(graph, name, axes, None, batched) for name in graph.outputs],
         "segments": [_segment(p) for p in placed],
         "tensors": _between(graph, placed),
     }
@@ -96,21 +100,21 @@ def build(
 
 
 def _port(
-    graph: Graph, name: str, axes: Mapping[str, int], how: Preprocess | None
+    graph: Graph, name: str, axes: Mapping[str, int], how: Preprocess | None, batched: bool
 ) -> dict[str, Any]:
     tensor = graph.tensors[name]
     quant = tensor.storage
-    shape = list(tensor.dims)
-    is_float = tensor.dtype.name == "float32"
+    shape = list(outline(tensor))
+    dtype = carrier(tensor.dtype).name
     return {
         "name": name,
-        "dtype": tensor.dtype.name,
+        "dtype": dtype,
         "shape": shape,
-        "batch_axis": 0 if shape and shape[0] == 1 else None,
+        "batch_axis": 0 if batched and shape and shape[0] == 1 else None,
         "layout": _LAYOUTS.get(axes.get(name, -1), "ND"),
         "scale": quant.scale,
         "zero_point": quant.zero,
-        "device_dtype": _DEVICE_DTYPES[quant.dtype] if is_float else tensor.dtype.name,
+        "device_dtype": _DEVICE_DTYPES[quant.dtype] if dtype == "float32" else dtype,
         "preprocess": None if how is None else how.to_json(),
     }
 
@@ -141,8 +145,20 @@ def _between(graph: Graph, placed: Sequence[Placed]) -> dict[str, Any]:
     return {name: _value(graph.tensors[name]) for name in names}
 
 
+def outline(tensor: Tensor) -> tuple[int, ...]:
+    """Return the shape of a tensor, negative numbers where a dimension is not known.
+
+    Raises:
+        CompileError: not even the number of dimensions is known.
+    """
+    found = tensor.outline
+    if found is None:
+        raise CompileError(f"{tensor.name!r}: its number of dimensions is not known")
+    return found
+
+
 def _value(tensor: Tensor) -> dict[str, Any]:
-    return {"dtype": tensor.dtype.name, "shape": list(tensor.dims)}
+    return {"dtype": carrier(tensor.dtype).name, "shape": list(outline(tensor))}
 
 
 def _layer(row: LayerReport, segment: str) -> dict[str, Any]:
@@ -175,11 +191,17 @@ def layer_rows(graph: Graph, placed: Sequence[tuple[Segment, Lowered | None]]) -
                     precision=_precision(graph, node),
                     macs=macs(graph, node) if segment.on_npu else 0,
                     weight_bytes=weights.get(index, 0),
-                    output_shape=graph.tensors[node.output].shape or (),
+                    output_shape=_row_shape(graph, node),
                     bands=1 if lowered is None else lowered.emitter.bands.get(index, 1),
                 )
             )
     return rows
+
+
+def _row_shape(graph: Graph, node: Node) -> tuple[int, ...]:
+    """Return the shape of the first output that is there, as far as it is known."""
+    name = next(out for out in node.outputs if out)
+    return graph.tensors[name].outline or ()
 
 
 def _weight_bytes(lowered: Lowered) -> dict[int, int]:

@@ -32,6 +32,8 @@ class Segment:
     @property
     def reason(self) -> str:
         """Why a CPU segment is one: the reasons of its nodes."""
+        if not self.nodes:
+            return "constants"
         return "; ".join(dict.fromkeys(node.reason for node in self.nodes if node.reason))
 
 
@@ -46,7 +48,15 @@ def partition(graph: Graph) -> list[Segment]:
         groups = _schedule(graph)
         segments = _segments(graph, groups)
         if not (_drop_idle(groups) or _join_dynamic(graph, segments) or _drop_crowded(segments)):
-            return segments
+            return segments + _constant(graph, segments)
+
+
+def _constant(graph: Graph, segments: list[Segment]) -> list[Segment]:
+    """Return a CPU segment without nodes for outputs that do not depend on any input."""
+    made = {*graph.inputs, *(name for segment in segments for name in segment.outputs)}
+    names = tuple(name for name in graph.outputs if name not in made)
+    number = sum(not segment.on_npu for segment in segments)
+    return [Segment(f"cpu{number}", False, (), (), names)] if names else []
 
 
 def _drop_idle(groups: list[list[Node]]) -> bool:

@@ -100,13 +100,6 @@ def test_what_is_no_model_is_refused(tmp_path):
         import_model(onnx.ModelProto())
 
 
-def test_operator_sets_that_are_too_old_are_refused():
-    model = _conv_model((1, 3, 8, 8))
-    model.opset_import[0].version = 8
-    with pytest.raises(CompileError, match="opset 8"):
-        import_model(model)
-
-
 def test_a_path_gives_the_name_and_the_digest(tmp_path):
     path = tmp_path / "small.onnx"
     onnx.save(_conv_model((1, 3, 8, 8)), path)

@@ -135,11 +135,11 @@ def test_views_at_the_end_stay_with_the_cpu(tmp_path):
     assert [s["kind"] for s in file.variant["segments"]] == ["cpu"]
 
 
-def test_outputs_that_depend_on_no_input_are_refused(tmp_path):
+def test_a_model_without_outputs_of_its_own_is_refused(tmp_path):
     m = Model({"x": (2, 3)})
-    model = m.build(m.add("Relu", "x"), m.add("Exp", m.random(2, 3)))
-    with pytest.raises(CompileError, match="does not depend on any input"):
-        maccel_aio.compile(model, tmp_path / "m.mxq", precision="float32")
+    m.add("Relu", "x")
+    with pytest.raises(CompileError, match="no outputs but its inputs"):
+        maccel_aio.compile(m.build("x"), tmp_path / "m.mxq", precision="float32")
 
 
 def test_a_file_is_little_larger_than_its_weights(tmp_path):
@@ -157,10 +157,3 @@ def test_the_manifest_has_no_spaces(tmp_path):
     maccel_aio.compile(model, tmp_path / "m.mxq", calibration=m.feed(2), name="m")
     text = sections((tmp_path / "m.mxq").read_bytes())[0].decode()
     assert text == json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
-
-
-def test_an_output_that_is_an_input_is_refused_by_name(tmp_path):
-    m = Model({"x": (2, 3)})
-    model = m.build(m.add("Relu", "x"), "x")
-    with pytest.raises(CompileError, match="output 'x' is an input of the model"):
-        maccel_aio.compile(model, tmp_path / "m.mxq", precision="float32")

@@ -9,7 +9,7 @@ import pytest
 
 import maccel_aio
 import maccel_aio.sync
-from maccel_aio._core import _base_model, _port
+from maccel_aio._core import _base_model, _edges, _port
 from maccel_aio._core._types import ModelStats
 from tests.core import mxqtools
 
@@ -195,8 +195,8 @@ async def test_large_arrays_are_converted_off_the_loop_and_small_ones_at_once(tm
             x = np.arange(70_000).astype(dtype)
             (y,) = await model.infer(x)
             np.testing.assert_array_equal(y, x.astype(np.float32) + 1)
-        assert _base_model.converts_large([np.zeros(70_000)])
-        assert not _base_model.converts_large([np.zeros(8), np.zeros(70_000, np.float32)])
+        assert _edges.converts_large([np.zeros(70_000)])
+        assert not _edges.converts_large([np.zeros(8), np.zeros(70_000, np.float32)])
 
 
 async def test_a_twin_is_closed_by_itself(plus_path):

@@ -88,15 +88,14 @@ class Context:
 
     def const_view(self, value: Array) -> View:
         """Return new float memory that holds a constant."""
-        dims = value.shape or (1,)
         flat = value.reshape(-1)
         if np.all(flat == flat[0]):
             single = self.fresh((1,), FLOAT)
             self.emitter.emit(Op.FILL, [], [single], floats={0: float(flat[0])})
-            return single.expand(dims)
+            return self.reshaped(single, ()).expand(value.shape)
         out = self.fresh((flat.size,), FLOAT)
         self.write_const(flat, out)
-        return self.reshaped(out, dims)
+        return self.reshaped(out, value.shape)
 
     def write_const(self, value: Array, out: View) -> None:
         """Write a constant of the same dims into `out`: zero plus the constant."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio.compiler.passes import activations, convs, pools, recurrent, resize, shapes
-from maccel_aio.compiler.passes.rules import Unsupported, check_float, const_input
+from maccel_aio.compiler.passes.rules import Unsupported, check_float, const_input, opset
 
 if TYPE_CHECKING:
     from maccel_aio.compiler.ir import Graph, Node
@@ -69,6 +69,9 @@ RULES: dict[str, Rule] = {
 }
 """ONNX operator -> rule. Not listed: runs on the CPU."""
 
+OLDEST_OPSET = 9
+"""The oldest operator set whose operators the rules know."""
+
 
 def canonicalise(graph: Graph) -> None:
     """Rewrite every node of `graph`; what has no NPU form gets a `Node.reason`."""
@@ -76,6 +79,11 @@ def canonicalise(graph: Graph) -> None:
     for node in graph.nodes:
         while len(node.outputs) > 1 and node.outputs[-1] not in read:
             node.outputs.pop()
+    version = opset(graph)
+    if version < OLDEST_OPSET:  # the same names meant other things
+        for node in graph.nodes:
+            node.reason = f"opset {version}: export the model with opset {OLDEST_OPSET} or later"
+        return
     graph.replace_nodes([_rewrite(graph, node) for node in graph.nodes])
 
 

@@ -10,6 +10,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from maccel_aio.compiler.passes.patterns import drop_dead
+from maccel_aio.compiler.passes.shapes import trains
 
 if TYPE_CHECKING:
     from maccel_aio.compiler.ir import Array, Graph, Node
@@ -75,10 +76,13 @@ def _evaluate(graph: Graph, node: Node) -> list[Array] | None:
         )
         imports = [onnx.helper.make_opsetid(d, v) for d, v in opsets.items()]
         model = onnx.helper.make_model(part, opset_imports=imports)
-        return [np.asarray(v) for v in ReferenceEvaluator(model).run(None, feed)]
+        values = ReferenceEvaluator(model).run(None, feed)
     except Exception as error:  # noqa: BLE001  (any operator of any domain: not folding is always right)
         _log.debug("cannot compute %s at compile time: %s", node.name, error)
         return None
+    if any(isinstance(value, list) or value is None for value in values):
+        return None  # a sequence is no constant of a graph
+    return [np.asarray(value) for value in values]
 
 
 def _raw(attrs: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +110,7 @@ def _is_noop(graph: Graph, node: Node) -> bool:
         return True
     if node.op == "Dropout":
         used = {name for other in graph.nodes for name in other.inputs} | set(graph.outputs)
-        return not any(out in used for out in node.outputs[1:])
+        return not any(out in used for out in node.outputs[1:]) and not trains(graph, node)
     if node.op in ("Cast", "Reshape", "Transpose", "Expand", "Pad"):
         return _same(graph, node)
     return False

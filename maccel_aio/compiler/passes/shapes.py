@@ -11,6 +11,7 @@ from maccel_aio.compiler.passes.rules import (
     axis_of,
     const_input,
     ints,
+    operand,
     opset,
     shape_of,
 )
@@ -28,10 +29,19 @@ def reshape(graph: Graph, node: Node) -> Node:
     return node
 
 
+def trains(graph: Graph, node: Node) -> bool:
+    """Return whether a Dropout drops, or may."""
+    name = operand(node, 2)
+    mode = graph.const(name) if name else False
+    return mode is None or bool(np.any(mode))
+
+
 def dropout(graph: Graph, node: Node) -> Node:
     """Return the Reshape that Dropout is at inference."""
     if any(out and graph.consumers().get(out) for out in node.outputs[1:]):
         raise Unsupported("the mask of Dropout is read")
+    if trains(graph, node):
+        raise Unsupported("training mode")
     node.outputs = node.outputs[:1]
     return reshape(graph, node)
 
@@ -140,6 +150,8 @@ def depth_space(graph: Graph, node: Node) -> Node:
     """Return the canonical form of DepthToSpace and SpaceToDepth."""
     if len(shape_of(graph, node.inputs[0])) != 4:
         raise Unsupported("not an image")
+    if node.op == "SpaceToDepth" and node.attrs.get("mode", "DCR") != "DCR":
+        raise Unsupported("mode CRD")
     node.attrs = {
         "blocksize": int(node.attrs["blocksize"]),
         "mode": str(node.attrs.get("mode", "DCR")),

@@ -1,0 +1,155 @@
+"""Gives the inputs of a model their shapes: fixed sizes, a batch of one, or variable lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from maccel_aio.errors import CompileError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+_EXAMPLE = "1x3x224x224"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What binding found.
+
+    Attributes:
+        symbolic: inputs whose batch was symbolic and is now 1.
+        variable: shapes of inputs with a dimension of variable length: -k for a multiple of k.
+    """
+
+    symbolic: frozenset[str]
+    variable: dict[str, tuple[int, ...]]
+
+
+def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> None:
+    """Turn inputs of `model` into constants.
+
+    Raises:
+        CompileError: there is no such input, or a value does not fit it.
+    """
+    known = {value.name: value for value in model.graph.input}
+    for name, given in values.items():
+        if name not in known:
+            raise CompileError(f"constant given for {name!r}; the model's inputs are {[*known]}")
+        kind = known[name].type.tensor_type
+        array = np.asarray(given, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        dims = [d.dim_value for d in kind.shape.dim]
+        fits = len(dims) == array.ndim and all(
+            size in (0, got) for size, got in zip(dims, array.shape, strict=True)
+        )
+        if kind.HasField("shape") and not fits:
+            raise CompileError(f"constant for {name!r} has shape {array.shape}, the input {dims}")
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+        model.graph.input.remove(known[name])
+
+
+def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> Bound:
+    """Fix every input shape in `model`, except for dimensions that `shapes` gives as negative.
+
+    Other shapes that the file states are forgotten when a shape is given: they belong to the
+    sizes of the export, and some files state wrong ones.
+
+    Raises:
+        CompileError: an input keeps an unknown dimension, or `shapes` does not fit.
+    """
+    known = [value.name for value in model.graph.input]
+    unknown = sorted(set(shapes) - set(known))
+    if unknown:
+        raise CompileError(f"shape given for {unknown}; the model's inputs are {known}")
+    symbols: dict[str, int] = {}
+    bound = Bound(frozenset(), {})
+    for value in model.graph.input:
+        if value.name in shapes:
+            given = tuple(int(d) for d in shapes[value.name])
+            _bind_given(value, given, symbols, bound.variable)
+    rest = [v for v in model.graph.input if v.name not in shapes]
+    symbolic = frozenset(v.name for v in rest if _bind_rest(v, symbols, bound.variable))
+    if shapes or symbolic:
+        del model.graph.value_info[:]
+        for output in model.graph.output:
+            output.type.tensor_type.ClearField("shape")
+    return Bound(symbolic, bound.variable)
+
+
+def _bind_given(
+    value: onnx.ValueInfoProto,
+    shape: tuple[int, ...],
+    symbols: dict[str, int],
+    variable: dict[str, tuple[int, ...]],
+) -> None:
+    dims = value.type.tensor_type.shape.dim
+    if value.type.tensor_type.HasField("shape") and len(dims) != len(shape):
+        msg = (
+            f"input {value.name!r} has {len(dims)} dimensions, the given shape {shape} {len(shape)}"
+        )
+        raise CompileError(msg)
+    if 0 in shape or (not shape and dims):
+        raise CompileError(
+            f"input {value.name!r}: shape {shape} must be positive, or -k for any multiple of k"
+        )
+    params = [d.dim_param for d in dims] or [""] * len(shape)
+    symbols.update({name: n for name, n in zip(params, shape, strict=True) if name})
+    _set_shape(value, shape, params, variable)
+
+
+def _set_shape(
+    value: onnx.ValueInfoProto,
+    shape: Sequence[int],
+    params: Sequence[str],
+    variable: dict[str, tuple[int, ...]],
+) -> None:
+    """Write a shape into `value`; a variable dimension keeps its symbol, or gets one."""
+    value.type.tensor_type.ClearField("shape")
+    value.type.tensor_type.shape.SetInParent()  # a scalar has a shape without dimensions
+    for axis, (size, param) in enumerate(zip(shape, params, strict=True)):
+        dim = value.type.tensor_type.shape.dim.add()
+        if size >= 0:
+            dim.dim_value = size
+        else:
+            dim.dim_param = param or f"{value.name}:{axis}"
+    if any(size < 0 for size in shape):
+        variable[value.name] = tuple(shape)
+
+
+def _bind_rest(
+    value: onnx.ValueInfoProto,
+    symbols: Mapping[str, int],
+    variable: dict[str, tuple[int, ...]],
+) -> bool:
+    """Fix what is left of one input; return whether its batch was symbolic."""
+    if not value.type.HasField("tensor_type"):
+        raise CompileError(f"input {value.name!r} is not a tensor")
+    if not value.type.tensor_type.HasField("shape"):
+        raise CompileError(f"input {value.name!r} has no shape: give one ({value.name}={_EXAMPLE})")
+    dims = value.type.tensor_type.shape.dim
+    sizes = [_size(dim, symbols) for dim in dims]
+    symbolic_batch = bool(sizes) and sizes[0] is None
+    if symbolic_batch:
+        sizes[0] = 1
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        shown = "x".join(d.dim_param or str(d.dim_value or "?") for d in dims)
+        raise CompileError(
+            f"input {value.name!r} has shape {shown}: give its sizes ({value.name}={_EXAMPLE}), "
+            "or -1 for a dimension of variable length"
+        )
+    _set_shape(value, known, [d.dim_param for d in dims], variable)
+    return symbolic_batch
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension, symbols: Mapping[str, int]) -> int | None:
+    """Return the size of a dimension, negative if it is variable, None if it is not known."""
+    if dim.dim_param:
+        return symbols.get(dim.dim_param)
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
