@@ -114,6 +114,13 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Every operator case of the installed onnx, compiled in float, beside onnxruntime."""
+    install_editable(session, "test")
+    session.run("python", "-m", "tests.conformance", *session.posargs)
+
+
+@nox.session
 def asan(session: nox.Session) -> None:
     """C test programs and the core of the Python suite under AddressSanitizer and UBSan."""
     run_native(session, *ASAN, env=SANITIZER_ENV)
