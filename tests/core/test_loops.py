@@ -49,7 +49,7 @@ async def burst(model, offset, count=50):
             group.start_soon(one, index)
 
 
-def test_loops_of_all_kinds_and_blocking_threads_share_one_model(plus_path):
+def test_pitfall_10_loops_of_all_kinds_and_blocking_threads_share_one_model(plus_path):
     acc = maccel_aio.sync.Accelerator("soft:0")
     shared = acc.load(plus_path)
     accelerator = maccel_aio.Accelerator("soft:0")
@@ -74,7 +74,7 @@ def test_loops_of_all_kinds_and_blocking_threads_share_one_model(plus_path):
     acc.close()
 
 
-def test_a_model_survives_many_loops_one_after_the_other(plus_path):
+def test_pitfall_10_a_model_survives_many_loops_one_after_the_other(plus_path):
     acc = maccel_aio.Accelerator("soft:0")
     model = asyncio.run(_load(acc, plus_path))
     for round_ in range(10):
@@ -91,7 +91,7 @@ async def _load(acc, path):
     return await acc.load(path)
 
 
-def test_a_loop_that_ends_with_work_in_flight_harms_nobody(plus_path):
+def test_pitfall_10_a_loop_that_ends_with_work_in_flight_harms_nobody(plus_path):
     acc = maccel_aio.Accelerator("fault:soft:0?delay_ms=50")
     model = asyncio.run(_load(acc, plus_path))
 

@@ -9,6 +9,8 @@ import weakref
 from asyncio import _get_running_loop, get_running_loop  # it does not raise: much faster
 from typing import TYPE_CHECKING, Any
 
+from maccel_aio.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
@@ -44,7 +46,13 @@ class AsyncioLoop:
     def watch(self, fd: int, on_ready: Callable[[], object], on_gone: Callable[[], object]) -> None:
         """Poll ``fd``. A loop that is closed drops the reader, and with it what it refers to."""
         del on_gone  # the loop tells nobody: see is_gone()
-        get_running_loop().add_reader(fd, on_ready)
+        try:
+            get_running_loop().add_reader(fd, on_ready)
+        except RuntimeError as problem:  # its subclass, on Windows
+            raise UnsupportedError(
+                f"{type(get_running_loop()).__name__} cannot poll descriptors: use a selector loop "
+                "of asyncio, uvloop or trio, or maccel_aio.sync"
+            ) from problem
         self._fd = fd
 
     def unwatch(self) -> None:
