@@ -20,6 +20,7 @@ from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
 from maccel_aio.compiler.passes.fold import fold_constants
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
+from maccel_aio.compiler.qoperator import expand_qoperators
 from maccel_aio.compiler.rewrite import (
     expand_lrn,
     settle_ceil,
@@ -76,6 +77,7 @@ def import_model(
     outputs = _drop_passed(proto)
     bound = bind_shapes(proto, shapes or {})
     given = None
+    proto = expand_qoperators(proto)
     if has_pairs(proto):
         proto, given = remove_pairs(proto)
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
