@@ -4,13 +4,16 @@ usage: python benchmarks/overhead.py [--rounds 5] [--requests 2000] [--loops asy
                                      [--pin] [--json]
 
 The model adds one to eight floats, so what is left is the way there and back: through our software
-NPU (``infer``; ``infer`` with ``inline=True``; jobs of ``try_submit``), through onnxruntime's
-``run_async`` and OpenVINO's ``AsyncInferQueue``, whose callbacks enter the loop with
-``call_soon_threadsafe``, and through ``asyncio.to_thread`` around a blocking onnxruntime call. The
-last row is a chain: a second model that reads the first one's output, as a job and by two awaits.
+NPU (``infer``; ``infer`` with ``inline=True``; jobs of ``try_submit``, of arrays and of leases),
+through onnxruntime's ``run_async`` and OpenVINO's ``AsyncInferQueue``, whose callbacks enter the
+loop with ``call_soon_threadsafe``, and through ``asyncio.to_thread`` around a blocking onnxruntime
+call; both of onnxruntime have two threads, because ``run_async`` refuses a pool of one. The last
+rows are a chain: a second model that reads the first one's output, as a job and by two awaits.
 
-Each round measures every way in turn: single round trips, then 64 tasks at one time. Figures are
-the medians of the rounds. ``--pin`` keeps the process on one CPU.
+Each round measures every way in turn: single round trips, then 64 in flight: 64 tasks with one
+request each, or, where the row says so, one task that submits 64 leases and then awaits their jobs.
+Figures are the medians of the rounds, with the range of the rate. ``--pin`` keeps the process on
+one CPU.
 """
 
 import argparse
@@ -40,44 +43,83 @@ X: NDArray[np.float32] = np.arange(8, dtype=np.float32).reshape(1, 8)
 CROWD = 64
 WARM = 100
 
-Call = Callable[[], Awaitable[object]]
-Way = Callable[[Path], AbstractAsyncContextManager[Call]]
+#: Carries out one request, for the task of a number below CROWD.
+Call = Callable[[int], Awaitable[object]]
+#: Carries out so many times CROWD requests, CROWD in flight.
+Many = Callable[[int], Awaitable[object]]
+Way = Callable[[Path], AbstractAsyncContextManager[tuple[Call, Many]]]
+
+
+def tasks(call: Call) -> tuple[Call, Many]:
+    """Return a call, and many of it by CROWD tasks."""
+
+    async def repeat(number: int, each: int) -> None:
+        for _ in range(each):
+            await call(number)
+
+    async def many(each: int) -> None:
+        await asyncio.gather(*(repeat(number, each) for number in range(CROWD)))
+
+    return call, many
 
 
 @asynccontextmanager
-async def ours(folder: Path, inline: bool = False) -> AsyncIterator[Call]:
+async def ours(folder: Path, inline: bool = False) -> AsyncIterator[tuple[Call, Many]]:
     """``await model.infer(array)``."""
     async with maccel_aio.Accelerator("soft:0") as acc:
         model = await acc.load(folder / "tiny.mxq", inline=inline)
-        yield lambda: model.infer(X)
+        yield tasks(lambda _: model.infer(X))
 
 
 @asynccontextmanager
-async def our_jobs(folder: Path) -> AsyncIterator[Call]:
+async def our_jobs(folder: Path) -> AsyncIterator[tuple[Call, Many]]:
     """``await model.try_submit(array)``."""
     async with maccel_aio.Accelerator("soft:0") as acc:
         model = await acc.load(folder / "tiny.mxq")
-        yield lambda: model.try_submit(X)
+        yield tasks(lambda _: model.try_submit(X))
 
 
 @asynccontextmanager
-async def our_chain(folder: Path, on_device: bool) -> AsyncIterator[Call]:
+async def our_leases(folder: Path, one_task: bool) -> AsyncIterator[tuple[Call, Many]]:
+    """``await model.try_submit(lease)``."""
+    async with maccel_aio.Accelerator("soft:0") as acc:
+        model = await acc.load(folder / "tiny.mxq", max_inflight=CROWD)
+        async with model.buffers(CROWD) as pool:
+            leases = [pool.try_lease() for _ in range(CROWD)]
+            for lease in leases:
+                lease.inputs[0][...] = X
+            submit = model.try_submit
+
+            async def window(each: int) -> None:
+                for _ in range(each):
+                    for job in [submit(lease) for lease in leases]:
+                        await job
+
+            call, many = tasks(lambda number: submit(leases[number]))
+            yield call, window if one_task else many
+            for lease in leases:
+                assert (lease.outputs[0] == X + 1).all()
+                lease.release()
+
+
+@asynccontextmanager
+async def our_chain(folder: Path, on_device: bool) -> AsyncIterator[tuple[Call, Many]]:
     """Run two models, the second one over the outputs of the first."""
     async with maccel_aio.Accelerator("soft:0") as acc:
         first = await acc.load(folder / "tiny.mxq", max_inflight=CROWD)
         second = await acc.load(folder / "tiny.mxq", max_inflight=CROWD)
 
-        async def chained() -> object:
+        async def chained(_: int) -> object:
             return await second.infer(first.try_submit(X))
 
-        async def awaited() -> object:
+        async def awaited(_: int) -> object:
             return await second.infer(await first.try_submit(X))
 
-        yield chained if on_device else awaited
+        yield tasks(chained if on_device else awaited)
 
 
 def session(folder: Path) -> onnxruntime.InferenceSession:
-    """Open the model in onnxruntime, with one thread."""
+    """Open the model in onnxruntime, with two threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2  # run_async refuses a pool of one
     path = folder / "tiny.onnx"
@@ -91,30 +133,30 @@ def finish(future: "asyncio.Future[object]", value: object) -> None:
 
 
 @asynccontextmanager
-async def ort_async(folder: Path) -> AsyncIterator[Call]:
+async def ort_async(folder: Path) -> AsyncIterator[tuple[Call, Many]]:
     """Use onnxruntime's own asynchronous call."""
     opened, loop = session(folder), asyncio.get_running_loop()
 
     def done(outputs: object, future: Any, error: str) -> None:
         loop.call_soon_threadsafe(finish, future, error or outputs)
 
-    def call() -> Awaitable[object]:
+    def call(_: int) -> Awaitable[object]:
         future: asyncio.Future[object] = loop.create_future()
         opened.run_async(None, {"x": X}, done, future)
         return future
 
-    yield call
+    yield tasks(call)
 
 
 @asynccontextmanager
-async def ort_thread(folder: Path) -> AsyncIterator[Call]:
+async def ort_thread(folder: Path) -> AsyncIterator[tuple[Call, Many]]:
     """Use a blocking onnxruntime call in a worker thread."""
     opened = session(folder)
-    yield lambda: asyncio.to_thread(opened.run, None, {"x": X})
+    yield tasks(lambda _: asyncio.to_thread(opened.run, None, {"x": X}))
 
 
 @asynccontextmanager
-async def openvino_queue(folder: Path) -> AsyncIterator[Call]:
+async def openvino_queue(folder: Path) -> AsyncIterator[tuple[Call, Many]]:
     """Use OpenVINO's queue of requests."""
     loop = asyncio.get_running_loop()
     model = openvino.Core().compile_model(folder / "tiny.onnx", "CPU")
@@ -126,12 +168,12 @@ async def openvino_queue(folder: Path) -> AsyncIterator[Call]:
 
     queue.set_callback(done)
 
-    def call() -> Awaitable[object]:
+    def call(_: int) -> Awaitable[object]:
         future: asyncio.Future[object] = loop.create_future()
         queue.start_async({0: X}, future)
         return future
 
-    yield call
+    yield tasks(call)
     queue.wait_all()
 
 
@@ -139,6 +181,8 @@ WAYS: dict[str, Way] = {
     "infer": ours,
     "infer, inline": functools.partial(ours, inline=True),
     "try_submit": our_jobs,
+    "try_submit of leases": functools.partial(our_leases, one_task=False),
+    "try_submit of leases, one task": functools.partial(our_leases, one_task=True),
     "onnxruntime run_async": ort_async,
     "OpenVINO AsyncInferQueue": openvino_queue,
     "asyncio.to_thread": ort_thread,
@@ -149,22 +193,18 @@ WAYS: dict[str, Way] = {
 
 async def measure(way: Way, folder: Path, requests: int) -> dict[str, float]:
     """Return the figures of one way in one round: times in microseconds, a rate a second."""
-    async with way(folder) as call:
+    async with way(folder) as (call, many):
         for _ in range(WARM):
-            await call()
+            await call(0)
+        await many(WARM // 10)
         trips = []
         for _ in range(requests):
             start = time.perf_counter()
-            await call()
+            await call(0)
             trips.append((time.perf_counter() - start) * 1e6)
-
-        async def repeat(count: int) -> None:
-            for _ in range(count):
-                await call()
-
         each = max(requests // 16, 1)
         start = time.perf_counter()
-        await asyncio.gather(*(repeat(each) for _ in range(CROWD)))
+        await many(each)
         seconds = time.perf_counter() - start
     trips.sort()
     return {
@@ -189,10 +229,16 @@ def table(loops: list[str], folder: Path, rounds: int, requests: int) -> dict[st
             for name, way in WAYS.items():
                 made = run(loop, way, folder, requests)
                 figures.setdefault(f"{loop}: {name}", []).append(made)
-    return {
-        name: {key: round(statistics.median(one[key] for one in every), 2) for key in every[0]}
-        for name, every in figures.items()
+    return {name: summed_up(every) for name, every in figures.items()}
+
+
+def summed_up(rounds: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the medians of the rounds, and the range of the rate."""
+    made: dict[str, Any] = {
+        key: round(statistics.median(one[key] for one in rounds), 2) for key in rounds[0]
     }
+    rates = [one["crowd_per_s"] for one in rounds]
+    return made | {"crowd_per_s_range": (round(min(rates)), round(max(rates)))}
 
 
 def main() -> None:
@@ -212,11 +258,12 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
-    print(f"{'':36} {'p50 us':>9} {'p99 us':>9} {'us at 64':>9} {'k/s at 64':>10}")
+    print(f"{'':40} {'p50 us':>9} {'p99 us':>9} {'us at 64':>9} {'k/s at 64':>10}")
     for name, row in figures.items():
+        low, high = row["crowd_per_s_range"]
         print(
-            f"{name:36} {row['p50_us']:9.1f} {row['p99_us']:9.1f} {row['crowd_us']:9.1f} "
-            f"{row['crowd_per_s'] / 1e3:10.1f}"
+            f"{name:40} {row['p50_us']:9.1f} {row['p99_us']:9.1f} {row['crowd_us']:9.1f} "
+            f"{row['crowd_per_s'] / 1e3:10.1f} [{low / 1e3:.1f} .. {high / 1e3:.1f}]"
         )
 
 

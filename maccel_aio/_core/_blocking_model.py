@@ -141,7 +141,7 @@ class BlockingModel(BlockingCaches):
             given: what the caller asked for.
             limit: when to give up, monotonic seconds.
         """
-        deadline_ns, priority, flags = lease_options(lease, given)
+        deadline_ns, priority, flags = lease_options(self._config, lease, given)
         lease.check(self._resident)
         if lease.plan.num_io == 0:
             return self._carry_segments(lease, (deadline_ns, priority, flags), limit)
@@ -153,7 +153,7 @@ class BlockingModel(BlockingCaches):
 
     def submit_lease(self, lease: Lease, given: Given, limit: float | None) -> Job | BackgroundJob:
         """Submit a lease: see ``Model.submit``."""
-        options = lease_options(lease, given)
+        options = lease_options(self._config, lease, given)
         lease.check(self._resident)
         if lease.plan.num_io:
             return self._port_here().begin_lease(lease, options, limit)

@@ -141,7 +141,8 @@ class Lease:
         terms = place.terms
         arrays = terms.layout.carve(root)
         self._owner, self._place, self._root = owner, place, root
-        self.plan, self.entry, self.resident = terms.plan, place.entry, terms.resident
+        self.plan, self.entry = terms.plan, place.entry
+        self.resident: Resident | None = terms.resident
         self.loaded = terms.prepared.loaded
         #: Whether every request has a deadline, by the model's latency set.
         self.timed = bool(self.loaded.finish_ns)
@@ -300,6 +301,7 @@ class Lease:
     def _return(self) -> None:
         place = self._place
         del self._root, self.entry, self.held
+        self.resident = None  # it fits no model any more
         self._inputs = self._outputs = self.raw = []
         place.settle()
         self._owner.give_back(place)

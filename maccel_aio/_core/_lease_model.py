@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from maccel_aio._core._async_job import Job, LoopPort
     from maccel_aio._core._base_model import BaseModel
+    from maccel_aio._core._config import ModelConfig
     from maccel_aio._core._entries import Options
     from maccel_aio._core._lease import Lease, Terms
     from maccel_aio._core._ring import Slot
@@ -65,26 +66,26 @@ class LeaseModel(LoopCaches):
 
     async def infer_lease(self, lease: Lease, given: Given) -> list[Array]:
         """Run the model once over a lease: see ``Model.infer``."""
-        options = lease_options(lease, given)
-        lease.check(self._resident)
-        port = self.port_here()
-        slot = port.take()
-        if slot is None:
-            slot = await self.credit(port)
-        job = self._launch(port, slot, lease, options)
+        job = await self.submit_lease(lease, given)
         if not job.done():
-            await self._settle(port, job)
+            await self._settle(job._port, job)  # noqa: SLF001 - one mechanism
         return job.result()
 
     async def submit_lease(self, lease: Lease, given: Given) -> Job:
         """Submit a lease: see ``Model.submit``."""
-        options = lease_options(lease, given)
-        lease.check(self._resident)
-        port = self.port_here()
+        options = lease_options(self._config, lease, given)
+        if lease.job is not None or lease.resident is not self._resident:
+            lease.check(self._resident)
+        port = self._port
+        if port is None or not port.is_usable():
+            port = self.port_here()
         slot = port.take()
         if slot is None:
             slot = await self.credit(port)
-        return self._launch(port, slot, lease, options)
+        entry = lease.entry
+        if entry is None:
+            return self._launch(port, slot, lease, options)
+        return port.launch(slot, lease, entry, options)  # type: ignore[return-value]  # its job_type
 
     def try_submit_lease(self, lease: Lease, given: Given) -> Job:
         """Submit a lease at once or not at all: see ``Model.try_submit``.
@@ -93,19 +94,23 @@ class LeaseModel(LoopCaches):
             QueueFullError: if no credit is free.
             MaccelError: as ``Model.try_submit`` does.
         """
-        options = lease_options(lease, given)
-        lease.check(self._resident)
-        port = self.port_here()
+        options = lease_options(self._config, lease, given)
+        if lease.job is not None or lease.resident is not self._resident:
+            lease.check(self._resident)
+        port = self._port
+        if port is None or not port.is_usable():
+            port = self.port_here()
         slot = port.take()
         if slot is None:
             port.drop()
             raise QueueFullError(f"all {port.limit} credits are in use")
-        return self._launch(port, slot, lease, options)
+        entry = lease.entry
+        if entry is None:
+            return self._launch(port, slot, lease, options)
+        return port.launch(slot, lease, entry, options)  # type: ignore[return-value]  # its job_type
 
     def _launch(self, port: LoopPort, slot: Slot, lease: Lease, options: Options) -> Job:
-        entry = lease.entry
-        if entry is not None:
-            return port.launch(slot, lease, entry, options)  # type: ignore[return-value]  # its job_type
+        """Submit the lease of a model that needs more than its entry."""
         return port.adopt(lease, slot, lambda: self.start(port, slot, lease.prepared(options)))
 
 
@@ -131,7 +136,7 @@ def terms_for(model: BaseModel, shape: object, dtype: DTypeLike) -> Terms:
     return terms_of(resident, model.prepare(samples, None, 0, None, None, 0))
 
 
-def lease_options(lease: Lease, given: Given) -> Options:
+def lease_options(config: ModelConfig, lease: Lease, given: Given) -> Options:
     """Return the options of a request.
 
     Raises:
@@ -139,9 +144,10 @@ def lease_options(lease: Lease, given: Given) -> Options:
         DeadlineError: if the deadline is not in the future.
     """
     out, cache_size, params, deadline, priority = given
+    plain = out is None and params is None and deadline is None and type(priority) is int
+    if plain and not (priority or cache_size or lease.timed):
+        return PLAIN  # the usual case, without a question too many
     if out is not None or cache_size or params:
         raise InvalidError("a lease brings its own outputs, and knows no KV cache: leave these out")
-    if deadline is None and type(priority) is int and priority == 0 and not lease.timed:
-        return PLAIN
-    deadline_ns = _limits.absolute(lease.resident.config, deadline)
+    deadline_ns = _limits.absolute(config, deadline)
     return _limits.limit(lease.loaded, deadline_ns), checked_priority(priority), 0

@@ -332,8 +332,10 @@ class Port:
             self.lag_counts[bucket_of(lag)] += 1
         else:
             self.count(status)
-        if job._lease is not None:  # noqa: SLF001
-            job.land()
+        lease = job._lease  # noqa: SLF001
+        if lease is not None:
+            job._lease = None  # noqa: SLF001
+            lease.land()
         for watcher in self.watchers:
             watcher.settled(self, job, status)
         if self.waiters or self.ring.starved:
