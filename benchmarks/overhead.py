@@ -11,7 +11,7 @@ call; both of onnxruntime have two threads, because ``run_async`` refuses a pool
 rows are a chain: a second model that reads the first one's output, as a job and by two awaits.
 
 Each round measures every way in turn: single round trips, then 64 in flight: 64 tasks with one
-request each, or, where the row says so, one task that submits 64 leases and then awaits their jobs.
+request each, or, for ``try_submit_all``, one task that submits 64 leases and awaits their jobs.
 Figures are the medians of the rounds, with the range of the rate. ``--pin`` keeps the process on
 one CPU.
 """
@@ -81,7 +81,7 @@ async def our_jobs(folder: Path) -> AsyncIterator[tuple[Call, Many]]:
 
 @asynccontextmanager
 async def our_leases(folder: Path, one_task: bool) -> AsyncIterator[tuple[Call, Many]]:
-    """``await model.try_submit(lease)``."""
+    """``await model.try_submit(lease)``; or, at 64 in flight, ``try_submit_all``."""
     async with maccel_aio.Accelerator("soft:0") as acc:
         model = await acc.load(folder / "tiny.mxq", max_inflight=CROWD)
         async with model.buffers(CROWD) as pool:
@@ -92,7 +92,7 @@ async def our_leases(folder: Path, one_task: bool) -> AsyncIterator[tuple[Call, 
 
             async def window(each: int) -> None:
                 for _ in range(each):
-                    for job in [submit(lease) for lease in leases]:
+                    for job in model.try_submit_all(leases):
                         await job
 
             call, many = tasks(lambda number: submit(leases[number]))
@@ -182,7 +182,7 @@ WAYS: dict[str, Way] = {
     "infer, inline": functools.partial(ours, inline=True),
     "try_submit": our_jobs,
     "try_submit of leases": functools.partial(our_leases, one_task=False),
-    "try_submit of leases, one task": functools.partial(our_leases, one_task=True),
+    "try_submit_all of leases": functools.partial(our_leases, one_task=True),
     "onnxruntime run_async": ort_async,
     "OpenVINO AsyncInferQueue": openvino_queue,
     "asyncio.to_thread": ort_thread,

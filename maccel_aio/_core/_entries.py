@@ -72,14 +72,11 @@ class Entry:
         records: the io records, inputs then outputs.
         batch: items.
         addresses: of the arrays, in the same order.
-        num_inputs: how many of them are inputs.
     """
 
-    __slots__ = ("_accepted", "_ends", "_io", "_options", "_sqe", "pair")
+    __slots__ = ("_accepted", "_io", "_options", "_sqe", "_sqe_bytes")
 
-    def __init__(
-        self, model: Handle, records: bytes, batch: int, addresses: Sequence[int], num_inputs: int
-    ) -> None:
+    def __init__(self, model: Handle, records: bytes, batch: int, addresses: Sequence[int]) -> None:
         assert len(records) == len(addresses) * IO_BYTES
         self._io = ffi.new("maccel_io[]", len(addresses))
         ffi.buffer(self._io)[0 : len(records)] = records
@@ -91,9 +88,7 @@ class Entry:
         self._sqe.num_io, self._sqe.batch = len(addresses), batch
         #: As the native entry has them now.
         self._options = PLAIN
-        #: Whether it may be carried: one input and one output.
-        self.pair = len(addresses) == 2 and num_inputs == 1
-        self._ends = (self._io[0].data, self._io[len(addresses) - 1].data)
+        self._sqe_bytes = memoryview(ffi.buffer(self._sqe))
 
     def submit(self, ring: Handle, user_data: int, options: Options) -> int:
         """Hand the request over; OK, or the status of a refusal. Never blocks.
@@ -109,10 +104,41 @@ class Entry:
             sqe.deadline_ns, sqe.priority, sqe.flags = self._options = options
         return lib.maccel_ring_submit(ring, sqe, 1, self._accepted)
 
-    def carry(self, ring: Handle, user_data: int, options: Options, reaper: Reaper) -> int:
-        """Hand the request of a ``pair`` over and look out for it: see ``Form.carry``."""
+    def fill(self, target: memoryview, user_data: int) -> None:
+        """Write the entry, for a request without options, into a place of a batch."""
         sqe = self._sqe
-        if options != self._options:
-            sqe.deadline_ns, sqe.priority, sqe.flags = self._options = options
-        source, target = self._ends
-        return lib.maccel_ring_carry(ring, sqe, user_data, source, target, reaper.cqes, reaper.room)
+        sqe.user_data = user_data
+        if self._options != PLAIN:
+            sqe.deadline_ns, sqe.priority, sqe.flags = self._options = PLAIN
+        target[:] = self._sqe_bytes
+
+
+class Batch:
+    """Room for entries that are handed over together. One thread at a time."""
+
+    __slots__ = ("_accepted", "_places", "_sqes")
+
+    def __init__(self) -> None:
+        self._accepted = ffi.new("uint32_t *")
+        self._sqes = ffi.new("maccel_sqe[]", 1)
+        self._places: list[memoryview] = []
+
+    def submit(self, ring: Handle, requests: Sequence[tuple[Entry, int]]) -> tuple[int, int]:
+        """Hand requests over, in order, with one call. Never blocks.
+
+        Args:
+            ring: native ring.
+            requests: entry and user data of each.
+
+        Returns:
+            OK or the status of a refusal, and how many were accepted before it.
+        """
+        count = len(requests)
+        if count > len(self._places):
+            self._sqes = ffi.new("maccel_sqe[]", count)
+            size, data = ffi.sizeof("maccel_sqe"), memoryview(ffi.buffer(self._sqes))
+            self._places = [data[k * size : (k + 1) * size] for k in range(count)]
+        for (entry, user_data), place in zip(requests, self._places, strict=False):
+            entry.fill(place, user_data)
+        status = lib.maccel_ring_submit(ring, self._sqes, count, self._accepted)
+        return status, int(self._accepted[0])

@@ -98,7 +98,7 @@ class Place:
         call = terms.prepared.call()
         return _entries.Entry(
             call.model, terms.plan.records, terms.plan.match.items,
-            [base + offset for offset, _, _ in terms.layout.places], terms.num_inputs,
+            [base + offset for offset, _, _ in terms.layout.places],
         )  # fmt: skip
 
     def settle(self) -> None:

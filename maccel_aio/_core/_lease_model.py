@@ -15,14 +15,14 @@ from maccel_aio._core._loop_caches import LoopCaches
 from maccel_aio.errors import InvalidError, QueueFullError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import DTypeLike
 
     from maccel_aio._core._async_job import Job, LoopPort
     from maccel_aio._core._base_model import BaseModel
     from maccel_aio._core._config import ModelConfig
-    from maccel_aio._core._entries import Options
+    from maccel_aio._core._entries import Entry, Options
     from maccel_aio._core._lease import Lease, Terms
     from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
@@ -108,6 +108,32 @@ class LeaseModel(LoopCaches):
         if entry is None:
             return self._launch(port, slot, lease, options)
         return port.launch(slot, lease, entry, options)  # type: ignore[return-value]  # its job_type
+
+    def try_submit_all(self, leases: Iterable[Lease]) -> list[Job]:
+        """Submit several leases at once, all or none, with one call to the device.
+
+        Cheaper than one after the other: the device is woken up once.
+
+        Args:
+            leases: of this model; none in flight, none twice.
+
+        Returns:
+            Their jobs, in the same order.
+
+        Raises:
+            QueueFullError: if there are fewer free credits than leases.
+            BufferInUseError: if one is in flight, or there twice.
+            UnsupportedError: if the model has CPU segments, must copy its inputs, or has a latency
+                set that gives its requests deadlines.
+            MaccelError: as ``try_submit`` does.
+        """
+        given: list[tuple[Lease, Entry]] = []
+        for lease in leases:
+            lease.check(self._resident)
+            if lease.entry is None or lease.timed:
+                raise UnsupportedError("leases of this model go one by one: use try_submit")
+            given.append((lease, lease.entry))
+        return self.port_here().launch_all(given)  # type: ignore[return-value]  # its job_type
 
     def _launch(self, port: LoopPort, slot: Slot, lease: Lease, options: Options) -> Job:
         """Submit the lease of a model that needs more than its entry."""

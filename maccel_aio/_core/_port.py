@@ -15,12 +15,13 @@ import numpy as np
 
 from maccel_aio._core import _binding, _guard
 from maccel_aio._core._histogram import BUCKETS, bucket_of
+from maccel_aio._core._ring import Flight
 from maccel_aio._core._types import JobState
 from maccel_aio._typing import override
 from maccel_aio.errors import ClosedError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from maccel_aio._core._arrays import Plan
     from maccel_aio._core._entries import Entry, Options
@@ -272,6 +273,55 @@ class Port:
         if self.watchers:
             self.admitted(job)
         return job
+
+    def launch_all(self, leases: Sequence[tuple[Lease, Entry]]) -> list[BaseJob]:
+        """Submit leases with one call to the device, all or none.
+
+        Args:
+            leases: checked, and the entry of each.
+
+        Raises:
+            QueueFullError: if there are fewer free credits.
+            BufferInUseError: if one is in flight, or there twice.
+            MaccelError: as the native status says.
+        """
+        flights: list[Flight] = []
+        try:
+            for lease, entry in leases:
+                flights.append(self._board(lease, entry))
+        except BaseException:  # neither credits nor leases must be lost
+            for flight in flights:
+                flight.job.land()
+                self.give_back(flight.slot)
+            raise
+        status, accepted = self.ring.launch_all(flights) if flights else (_binding.OK, 0)
+        for flight in flights[accepted:]:
+            flight.job.land()
+            self._release()
+        self.submitted += accepted
+        if self.watchers:
+            for flight in flights[:accepted]:
+                self.admitted(flight.job)
+        if status < 0:
+            problem = _binding.error(status)
+            for flight in flights[:accepted]:  # nobody would ever hear of them
+                flight.job.cancel()
+            raise problem
+        return [flight.job for flight in flights]
+
+    def _board(self, lease: Lease, entry: Entry) -> Flight:
+        slot = self.take()
+        if slot is None:
+            self.drop()
+            raise QueueFullError(f"there are fewer free credits, of {self.limit}, than leases")
+        try:
+            job = self.job_type(self, lease.plan, list(lease.raw))
+            lease.take_off(job)
+        except BaseException:
+            self.give_back(slot)
+            raise
+        job._lease = lease  # noqa: SLF001 - port and job are one mechanism
+        return Flight(slot, job, entry, lease.held)
 
     def adopt(self, lease: Lease, slot: Slot, start: Callable[[], J]) -> J:
         """Submit a lease in another way than by its entry.

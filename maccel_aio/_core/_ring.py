@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from maccel_aio._core import _binding, _entries, _graveyard
 
@@ -49,6 +49,16 @@ class Slot:
         self.keep: object = None
 
 
+class Flight(NamedTuple):
+    """A request that is described already and handed over with others."""
+
+    slot: Slot
+    job: BaseJob
+    entry: _entries.Entry
+    #: What the device needs until the completion.
+    keep: object
+
+
 class Ring:
     """A native ring and its slots.
 
@@ -69,6 +79,7 @@ class Ring:
         self._slots: list[Slot] = []
         self._free: list[Slot] = []
         self._reaper = _binding.Reaper(BUDGET)
+        self._batch = _entries.Batch()
         self.disposed = False
 
     @property
@@ -175,6 +186,30 @@ class Ring:
                 self._free.append(slot)
         if status < 0:
             raise _binding.error(status)
+
+    def launch_all(self, flights: Sequence[Flight]) -> tuple[int, int]:
+        """Hand over requests that are described already, together. Never blocks.
+
+        Args:
+            flights: their slots are taken by the caller; those of refused ones are free again.
+
+        Returns:
+            OK or the status of a refusal, and how many were accepted before it.
+        """
+        requests = []
+        for slot, job, entry, keep in flights:
+            user_data = slot.user_data = slot.user_data + _NEXT_GENERATION
+            slot.job, slot.keep = job, keep
+            job._user_data = user_data  # noqa: SLF001 - ring and job are one mechanism
+            requests.append((entry, user_data))
+        accepted, status = 0, _binding.CANCELED
+        try:
+            status, accepted = self._batch.submit(self.handle, requests)
+        finally:
+            for flight in flights[accepted:]:  # no slot must be lost
+                flight.slot.job = flight.slot.keep = None
+                self._free.append(flight.slot)
+        return status, accepted
 
     def carry(self, slot: Slot, form: _entries.Form, array: Array, output: Array) -> int:
         """Hand over a request of one input and one output; look out whether it completes at once.

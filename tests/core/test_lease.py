@@ -300,3 +300,68 @@ async def test_several_inputs(tmp_path):
             array[...] = number + 1
         total, difference = await model.infer(lease)
         assert (total.tolist(), difference.tolist()) == ([[3] * 5], [[-1] * 5])
+
+
+async def test_many_go_with_one_call(plus):
+    async with plus.buffers(20, shape=(8,)) as pool:
+        leases = [pool.try_lease() for _ in range(20)]
+        for count in (0, 1, 20, 7):
+            for number, lease in enumerate(leases):
+                lease.inputs[0][...] = X + number + count
+            jobs = plus.try_submit_all(leases[:count])
+            assert len(jobs) == count
+            for number, job in enumerate(jobs):
+                np.testing.assert_array_equal((await job)[0], X + number + count + 1)
+        assert plus.stats().submitted == plus.stats().completed == 28
+        await plus.infer(leases[0], deadline=10)
+        await plus.try_submit_all(leases)[0]  # without the deadline of before
+        await until(lambda: plus.stats().in_flight == 0)
+        for lease in leases:
+            lease.release()
+
+
+async def test_many_go_all_or_none(plus_path, tmp_path):
+    async with testing.faulty_accelerator(delay=0.02, cores=1) as acc:
+        model = await acc.load(plus_path, max_inflight=3)
+        async with model.buffers(5, shape=(8,)) as pool:
+            leases = [pool.try_lease() for _ in range(5)]
+            job = model.try_submit(leases[0])
+            for wrong, problem in (
+                (leases[:2], maccel_aio.BufferInUseError),
+                ([leases[1], leases[1]], maccel_aio.BufferInUseError),
+                (leases[1:], maccel_aio.QueueFullError),
+            ):
+                with pytest.raises(problem):
+                    model.try_submit_all(wrong)
+                assert not any(lease.in_flight for lease in leases[1:])
+                assert model.stats().in_flight == 1
+            for made in (job, *model.try_submit_all(leases[1:3])):
+                await made
+            assert acc.stats().submitted == 3
+            await model.aclose()
+            with pytest.raises(maccel_aio.ClosedError):
+                model.try_submit_all(leases)
+            for lease in leases:
+                lease.release()
+            with pytest.raises(maccel_aio.ClosedError):
+                model.try_submit_all(leases)
+    path = mxqtools.segmented(tmp_path / "segmented.mxq", 8, doubling())
+    async with maccel_aio.load(path) as model, model.buffers(1).lease() as lease:
+        with pytest.raises(maccel_aio.UnsupportedError):
+            model.try_submit_all([lease])
+
+
+async def test_many_are_refused_by_a_lost_device(plus_path):
+    async with testing.faulty_accelerator(lose_after=1) as acc:
+        model = await acc.load(plus_path)
+        async with model.buffers(2, shape=(8,)) as pool:
+            leases = [pool.try_lease(), pool.try_lease()]
+            await model.infer(leases[0])
+            with pytest.raises(maccel_aio.DeviceLostError):
+                await model.infer(leases[0])
+            with pytest.raises(maccel_aio.DeviceLostError):
+                model.try_submit_all(leases)
+            assert not any(lease.in_flight for lease in leases)
+            assert model.stats().in_flight == 0
+            for lease in leases:
+                lease.release()
