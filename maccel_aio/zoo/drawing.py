@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from maccel_aio.zoo.centerface import Face
+    from maccel_aio.zoo.ocr import Line
 
 _ACCENT = (0, 229, 160)
 _POINT = (255, 196, 0)
@@ -37,6 +38,17 @@ def draw_faces(pixels: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.u
         for x, y in face.landmarks:
             draw.circle((float(x), float(y)), line * 1.1, fill=_POINT)
         _label(draw, (face.box[0], face.box[1]), f"{face.score:.2f}", font, line)
+    return np.asarray(image, np.uint8)
+
+
+def draw_lines(pixels: NDArray[np.uint8], lines: Sequence[Line]) -> NDArray[np.uint8]:
+    """Return a copy of ``[h, w, 3]`` RGB `pixels` with a box and the text of each line."""
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    for line in lines:
+        draw.rectangle(line.box, outline=_ACCENT, width=2)
+        font = _font(max(9.0, min(24.0, (line.box[3] - line.box[1]) / 2)))
+        _label(draw, (line.box[0], line.box[1]), line.text, font, 1)
     return np.asarray(image, np.uint8)
 
 

@@ -32,7 +32,8 @@ def example(name, *arguments):
 def test_there_is_an_example_for_every_kind_of_user():
     assert [
         *("cameras.py", "classic_sync.py", "classify.py", "detect_faces.py"),
-        *("detect_then_classify.py", "test_my_handler.py", "video_pipeline.py", "web_handler.py"),
+        *("detect_then_classify.py", "ocr.py", "test_my_handler.py", "video_pipeline.py"),
+        "web_handler.py",
     ] == NAMES
 
 
@@ -67,6 +68,24 @@ def test_classify(zoo_model):
     assert len(out.splitlines()) == 3 * 6
     assert "Bullmastiff" in out
     assert "%" in out
+
+
+@pytest.mark.models
+@pytest.mark.timeout(300)
+def test_ocr(tmp_path):
+    from PIL import ImageDraw, ImageFont
+
+    picture = tmp_path / "sign.png"
+    image = Image.new("RGB", (400, 300), (250, 250, 245))
+    draw = ImageDraw.Draw(image)
+    draw.text((30, 120), "WINDOW SEAT 42", fill=(20, 20, 20), font=ImageFont.load_default(34))
+    image.save(picture)
+    out = example("ocr.py", tmp_path, picture)
+    assert "WINDOW" in out.splitlines()[0]
+    assert "1 pictures in" in out
+    with Image.open(tmp_path / "sign-read.png") as read:
+        assert read.size == image.size
+        assert read.tobytes() != image.tobytes()
 
 
 @pytest.mark.models

@@ -52,3 +52,14 @@ def test_a_sheet_has_a_place_for_every_tile(count):
     assert dark.sum() == count * 50 * 50
     assert sheet.shape[1] == 10 + 3 * 60
     assert sheet.shape[0] == 10 + -(-count // 3) * 84
+
+
+def test_lines_get_a_box_and_their_text():
+    from maccel_aio.zoo.ocr import Line
+
+    pixels = np.full((80, 200, 3), 255, np.uint8)
+    drawn = drawing.draw_lines(pixels, [Line((20, 40, 150, 60), "text", 0.9)])
+    assert (pixels == 255).all()
+    assert (drawn[40, 20:151] != 255).any(axis=1).all()
+    assert (drawn[20:40] != 255).any()
+    assert (drawn[70:] == 255).all()
