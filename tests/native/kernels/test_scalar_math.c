@@ -43,6 +43,13 @@ static double softplus_wide(double v) { return v > 0 ? v + log1p(exp(-v)) : log1
 static double mish_wide(double v) { return v * tanh(softplus_wide(v)); }
 static double gelu_wide(double v) { return 0.5 * v * (1.0 + erf(v / sqrt(2.0))); }
 
+static double silu_wide(double v) { return v * sigmoid_wide(v); }
+static float silu(float v) { return mx_act(MX_ACT_SILU, v, 0.0f, 0.0f, 0.0f); }
+/* The constants are those of the definition: single precision is not part of the error. */
+static double gelu_tanh_wide(double v) {
+  return 0.5 * v * (1.0 + tanh(sqrt(2.0 / 3.14159265358979323846) * (v + 0.044715 * v * v * v)));
+}
+
 static void bounds_hold(void) {
   const struct {
     const char *name;
@@ -61,6 +68,8 @@ static void bounds_hold(void) {
       {"softplus", mx_softplus, softplus_wide, -80.0f, 3e38f, 2.2},
       {"mish", mx_mish, mish_wide, -60.0f, 3e38f, 4.0},
       {"gelu", mx_gelu_erf, gelu_wide, -1.0f, 3e38f, 3.0},
+      {"gelu tanh", mx_gelu_tanh, gelu_tanh_wide, -1.0f, 1e12f, 3.0},
+      {"silu", silu, silu_wide, -80.0f, 3e38f, 2.2},
   };
   int bad = 0;
   for (size_t k = 0; k < sizeof cases / sizeof cases[0]; ++k) {
