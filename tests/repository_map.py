@@ -38,6 +38,7 @@ COVERED_BY = {
     "maccel_aio/_core/_entries.py": "tests/core/test_lease.py",
     "maccel_aio/_core/_lease_model.py": "tests/core/test_lease.py",
     "maccel_aio/_core/_express.py": "tests/core/test_loop_model.py",
+    "maccel_aio/_core/_lookout.py": "tests/core/test_blocking.py",
     "maccel_aio/_core/_graveyard.py": "tests/core/test_guard.py",
     "maccel_aio/_core/_job.py": JOBS,
     "maccel_aio/_core/_limits.py": "tests/core/test_policies.py",

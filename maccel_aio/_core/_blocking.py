@@ -6,6 +6,7 @@ thread at a time uses the ring, and strangers poll the descriptor so that the ow
 
 from __future__ import annotations
 
+import functools
 import select
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from maccel_aio._core._express import ExpressPort, Form
 from maccel_aio._core._job import BaseJob
+from maccel_aio._core._lookout import lookout
 from maccel_aio._core._port import Port
 from maccel_aio._core._ring import Ring
 from maccel_aio._core._segments import Credits
@@ -145,6 +147,28 @@ class Job(BaseJob):
         if not self.wait(timeout):
             raise WaitTimeoutError(f"no result within {timeout:g} s: the job goes on")
         return super().result()
+
+    def add_done_callback(self, function: Callable[[Job], object]) -> None:
+        """Call ``function(job)`` once it is done: at once when it is, else in a thread for that.
+
+        Args:
+            function: must not block; if it raises in that thread, that is logged.
+        """
+        ring = self._port.thread_ring
+        once = threading.Lock()
+
+        def settled(_: object) -> None:
+            if once.acquire(blocking=False):
+                lookout.call(ring, functools.partial(function, self))
+
+        if self.done():
+            function(self)
+            return
+        lookout.watch(ring)
+        with ring.lock:
+            self._listeners = [*(self._listeners or ()), settled]
+        if BaseJob.done(self):  # decided meanwhile, perhaps before it could see the listener
+            settled(self)
 
 
 class ThreadPort(ExpressPort):

@@ -59,6 +59,14 @@ class BackgroundJob:
         concurrent.futures.wait([self._future], timeout)
         return self._future.done()
 
+    def add_done_callback(self, function: Callable[[BackgroundJob], object]) -> None:
+        """Call ``function(job)`` once it is done: at once when it is, else in its worker thread.
+
+        Args:
+            function: must not block; if it raises in that thread, that is logged.
+        """
+        self._future.add_done_callback(lambda _: function(self))
+
     def cancel(self) -> CancelOutcome:
         """Prevent its start; a job that has begun runs to its end."""
         if self._future.cancel():

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 
@@ -178,3 +179,87 @@ def test_a_future_keeps_its_inputs_until_it_is_read(image: Any, pixels: Any) -> 
     assert future._inputs[0] is pixels
     future.get()
     assert future._inputs is None
+
+
+@pytest.mark.anyio
+async def test_futures_are_awaited_in_any_loop(slow: Any, image_path: str, pixels: Any) -> None:
+    futures = [slow.infer_async(pixels + k) for k in range(4)]
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await anyio.sleep(0.001)
+            beats += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(beat)
+        for k in (3, 0, 2, 1):
+            assert np.array_equal((await futures[k])[0], pixels + k + 1)
+        tasks.cancel_scope.cancel()
+    assert beats >= 4
+    with pytest.raises(RuntimeError, match="Future_NotValid"):
+        await futures[0]
+    slow.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_wait_leaves_the_result_to_others(slow: Any, pixels: Any) -> None:
+    future = slow.infer_async(pixels)
+    with anyio.move_on_after(0.001) as scope:
+        await future
+    assert scope.cancelled_caught
+    assert np.array_equal((await future)[0], pixels + 1)
+    slow.dispose()
+
+
+def test_callbacks_come_without_anybody_waiting(slow: Any, segmented_path: str, pixels: Any,
+                                                package: ModuleType) -> None:  # fmt: skip
+    other = package.load(segmented_path)
+    told: list[Any] = []
+    all_there = threading.Event()
+
+    def tell(future: Any) -> None:
+        told.append((future, threading.current_thread()))
+        if len(told) == 6:
+            all_there.set()
+
+    futures = [slow.infer_async(pixels + k) for k in range(5)]
+    futures.append(other.infer_async(np.zeros((1, 1, 8), F32)))
+    for future in futures:
+        future.add_done_callback(tell)
+    assert all_there.wait(20)
+    assert {id(future) for future, _ in told} == {id(future) for future in futures}
+    threads = {id(future): thread for future, thread in told}
+    assert all(threads[id(future)] is not threading.main_thread() for future in futures[:5])
+    assert all(future.done() for future in futures)
+    futures[0].add_done_callback(tell)
+    assert told[-1] == (futures[0], threading.main_thread())
+    assert np.array_equal(futures[0].get()[0], pixels + 1)
+    futures[0].add_done_callback(tell)
+    assert len(told) == 8
+    slow.dispose()
+    told.clear()
+    futures.clear()
+    del future
+
+
+def test_a_callback_that_fails_harms_nobody(slow: Any, pixels: Any, caplog: Any) -> None:
+    reached = threading.Event()
+    first, second = slow.infer_async(pixels), slow.infer_async(pixels)
+    first.add_done_callback(lambda _: 1 / 0)
+    second.add_done_callback(lambda _: reached.set())
+    assert reached.wait(20)
+    assert "a done-callback failed" in caplog.text
+    caplog.clear()
+    slow.dispose()
+
+
+def test_disposal_calls_back_too(slow: Any, pixels: Any) -> None:
+    futures = [slow.infer_async(pixels) for _ in range(6)]
+    gate = threading.Semaphore(0)
+    for future in futures:
+        future.add_done_callback(lambda _: gate.release())
+    slow.dispose()
+    for _ in futures:
+        assert gate.acquire(timeout=20)

@@ -1,6 +1,7 @@
 """Blocking waits from many threads: rings, credits, strangers, priorities, loops beside them."""
 
 import asyncio
+import functools
 import threading
 import time
 import warnings
@@ -330,3 +331,35 @@ class TestStream:
             for index, (a, b) in enumerate(zip(one, two, strict=True)):
                 assert a.outputs == index + 1
                 np.testing.assert_array_equal(b.outputs[0], X * index + 1)
+
+
+def test_callbacks_of_many_threads_come_while_all_do_something_else(plus_path):
+    told, there = [], threading.Semaphore(0)
+
+    def tell(job):
+        told.append(job.result()[0].tolist())
+        there.release()
+
+    def submit(first):
+        for k in range(first, first + 10):
+            model.submit(X + k).add_done_callback(tell)
+        for _ in range(10):
+            assert there.acquire(timeout=20)
+
+    with maccel.Accelerator("fault:soft:0?cores=2&delay_ms=2") as acc, acc.load(plus_path) as model:
+        run_all(*(functools.partial(submit, first) for first in range(0, 40, 10)))
+    assert sorted(told) == [(X + k + 1).tolist() for k in range(40)]
+
+
+def test_a_cancelled_job_calls_back_once(plus_path):
+    told = []
+    with maccel.Accelerator(ONE_CORE) as acc, acc.load(plus_path) as model:
+        jobs = [model.submit(X) for _ in range(3)]
+        for job in jobs:
+            job.add_done_callback(told.append)
+        assert jobs[2].cancel() is CancelOutcome.REMOVED
+        until(lambda: len(told) == 3)
+        for job in jobs:
+            job.wait()
+    assert sorted(map(id, told)) == sorted(map(id, jobs))
+    told.clear()

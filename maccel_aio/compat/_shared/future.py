@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from maccel_aio._core._backends import current
 from maccel_aio.compat._shared import convert
 from maccel_aio.compat._shared.status import StatusCode
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable, Generator
 
     from maccel_aio._typing import Array
     from maccel_aio.compat._shared.errors import VendorError
@@ -59,6 +62,28 @@ class BaseFuture:
     def done(self) -> bool:
         """Return whether ``get`` will not wait: the result is there, or never will be."""
         return not self._valid or self._future is None or self._future.wait(0.0)
+
+    def add_done_callback(self, function: Callable[[Self], object]) -> None:
+        """Call ``function(future)`` once ``get`` will not wait: at once when it would not.
+
+        Args:
+            function: must not block; called in another thread, where an exception is logged.
+        """
+        if not self._valid or self._future is None:
+            function(self)
+        else:
+            self._future.add_done_callback(lambda _: function(self))
+
+    def __await__(self) -> Generator[Any, Any, list[Array]]:
+        """Wait for the outputs in an event loop, and return them, once, as ``get`` does."""
+        if not self.done():
+            loop = current()
+            waiters: list[Any] = []
+            wake = functools.partial(loop.wake, waiters)
+            self.add_done_callback(lambda _: loop.call_threadsafe(wake))
+            while not self.done():
+                yield from loop.park(waiters).__await__()
+        return self.get()
 
     def get(self) -> list[Array]:
         """Wait for the outputs and return them, once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from maccel_aio.errors import MaccelError
 
@@ -22,6 +22,9 @@ class Pending(Protocol):
     def result(self) -> list[Array]:
         """Return the outputs, waiting for them, or raise why there are none."""
 
+    def add_done_callback(self, function: Callable[[Any], object]) -> None:
+        """Call a function, with whatever argument, once it has ended."""
+
 
 class Later:
     """A job of the core, with the errors of a face.
@@ -40,14 +43,17 @@ class Later:
         error: type[VendorError],
         finish: Callable[[list[Array]], list[Array]] | None,
     ) -> None:
-        self._owner = owner
+        self._owner: object = owner
         self._job = job
         self._error = error
         self._finish = finish
 
     def wait(self, timeout: float | None) -> bool:
         """Return whether it has ended, waiting at most so many seconds; None for no bound."""
-        return self._job.wait(timeout)
+        ended = self._job.wait(timeout)
+        if ended:
+            self._owner = None
+        return ended
 
     def result(self) -> list[Array]:
         """Return the outputs, waiting for them, or raise why there are none."""
@@ -55,4 +61,10 @@ class Later:
             outputs = self._job.result()
         except MaccelError as problem:
             raise self._error.wrap(problem) from problem
+        finally:
+            self._owner = None
         return outputs if self._finish is None else self._finish(outputs)
+
+    def add_done_callback(self, function: Callable[[Any], object]) -> None:
+        """Call a function, with whatever argument, once it has ended."""
+        self._job.add_done_callback(function)
