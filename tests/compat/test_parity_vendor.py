@@ -2,16 +2,26 @@
 
 import enum
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.compat.vendor import PACKAGES, ours, outcome, theirs
 
-MODULES = ("future", "type", "version")
-CLASSES = ("Scale", "CoreId", "Buffer", "BufferInfo", "CacheInfo", "ModelConfig", "BatchParam")
+MODULES = {
+    "maccel": ("accelerator", "future", "model", "model_variant_handle", "type", "version"),
+    "qbruntime": (
+        "accelerator", "future", "model", "model_variant_handle", "npu_data", "pinned_memory",
+        "type", "version",
+    ),
+}  # fmt: skip
+CLASSES = (
+    "Accelerator", "BatchParam", "Buffer", "BufferInfo", "CacheInfo", "CoreId", "Model",
+    "ModelConfig", "NPUData", "PinnedMemory", "Scale",
+)  # fmt: skip
 FUNCTIONS = (
-    "set_log_level", "start_tracing_events", "stop_tracing_events", "get_model_summary",
+    "load", "set_log_level", "start_tracing_events", "stop_tracing_events", "get_model_summary",
     "get_available_devices", "get_available_device_numbers",
 )  # fmt: skip
 pytestmark = pytest.mark.parametrize("name", PACKAGES)
@@ -34,11 +44,21 @@ def members(name: str, kind: str) -> list[tuple[Any, Any]]:
     return [(getattr(vendor, one), getattr(mine, one)) for one in names]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_submodules_have_the_same_names(name: str, module: str) -> None:
-    vendor, mine = (getattr(package, module) for package in (theirs(name), ours(name)))
+def test_submodules_have_the_same_names(name: str) -> None:
+    for module in MODULES[name]:
+        vendor, mine = (getattr(package, module) for package in (theirs(name), ours(name)))
+        assert public(vendor) <= public(mine), module
+        assert set(getattr(vendor, "__all__", ())) <= set(getattr(mine, "__all__", public(mine)))
+    package = Path(str(theirs(name).__file__)).parent
+    files = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    assert files == set(MODULES[name])
+
+
+def test_the_packages_have_the_same_names(name: str) -> None:
+    vendor, mine = theirs(name), ours(name)
+    assert set(vendor.__all__) == set(mine.__all__)
     assert public(vendor) <= public(mine)
-    assert set(getattr(vendor, "__all__", ())) <= set(mine.__all__)
+    assert all(hasattr(mine, one) for one in mine.__all__)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +103,16 @@ def test_classes_have_the_same_members_with_the_same_signatures(name: str, kind:
             assert not callable(mine)
         else:
             assert signature(mine) == signature(vendor)
+
+
+def test_handles_have_the_same_members_with_the_same_signatures(name: str) -> None:
+    vendor, mine = (
+        package.model_variant_handle.ModelVariantHandle for package in (theirs(name), ours(name))
+    )
+    assert hasattr(theirs(name), "ModelVariantHandle") == hasattr(ours(name), "ModelVariantHandle")
+    assert public(vendor) == public(mine)
+    for one in sorted(public(vendor) | {"__init__"}):
+        assert signature(getattr(mine, one)) == signature(getattr(vendor, one)), one
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

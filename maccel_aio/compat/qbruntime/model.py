@@ -22,6 +22,7 @@ from maccel_aio.compat.qbruntime.model_variant_handle import (
     input_type,
     make_scale,
 )
+from maccel_aio.compat.qbruntime.pinned_memory import PinnedMemory  # noqa: F401 - as there
 from maccel_aio.compat.qbruntime.placed_calls import PlacedCalls
 from maccel_aio.compat.qbruntime.qbruntime import QbRuntimeError
 from maccel_aio.compat.qbruntime.type import *  # noqa: F403
