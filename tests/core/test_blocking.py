@@ -173,7 +173,7 @@ def test_an_array_of_a_hung_request_is_quarantined(plus_path):
         model = acc.load(plus_path, cancel_grace=0.02)
         out = np.zeros(8, np.float32)
         with pytest.raises(maccel_aio.WaitTimeoutError):
-            model.infer(X, out=[out], timeout=0.01)
+            model.infer(X, out=[out], timeout=0.5)  # long enough to be begun
         with pytest.raises(maccel_aio.BufferInUseError):
             model.submit(X, out=[out])
         assert model.stats().abandoned == 1
