@@ -21,4 +21,6 @@ def open_float(
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
     del fixed.graph.value_info[:]
-    return ort.InferenceSession(fixed.SerializeToString())
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # some exports warn by the page
+    return ort.InferenceSession(fixed.SerializeToString(), options)
