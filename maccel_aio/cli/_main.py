@@ -11,13 +11,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from maccel_aio.cli import bench, compile, demo, devices, run, summary, zoo  # noqa: A004
+from maccel_aio.cli import bench, compare, compile, demo, devices, run, summary, zoo  # noqa: A004
 from maccel_aio.cli._console import make_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (demo, compile, summary, run, bench, devices, zoo)
+_COMMANDS = (demo, compile, summary, compare, run, bench, devices, zoo)
 
 _EXPECTED = (RuntimeError, ValueError, OSError, ImportError)
 """What may be wrong with files, arguments or devices; anything else is a fault of the program."""

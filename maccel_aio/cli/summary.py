@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the program's parser."""
-    parser = commands.add_parser("summary", help="show inputs, outputs and layers of a .mxq file")
+    parser = commands.add_parser(
+        "summary", aliases=["inspect"], help="show inputs, outputs and layers of a .mxq file"
+    )
     parser.add_argument("model", type=Path, help="a compiled model (.mxq)")
     parser.add_argument("--no-layers", action="store_true", help="leave out the layer table")
     parser.add_argument("--json", action="store_true", help="print JSON")
