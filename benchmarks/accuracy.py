@@ -140,9 +140,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 row = judge(case, Path(folder), target=target)
             what = f"{case.target:g} dB wanted" if target else "default"
-            print(
-                f"{case.model.title}, {what}: {_shown(case.wanted if not target else {}, row.figures)}"
-            )
+            shown = _shown({} if target else case.wanted, row.figures)
+            print(f"{case.model.title}, {what}: {shown}")
             print(
                 f"    {row.wide:.1%} of the work outside int8, {row.slower:.2f} times the time, "
                 f"compiled in {row.seconds:.1f} s",
