@@ -13,7 +13,7 @@ from maccel_aio._core._pooled import PooledModel, add_reports
 from maccel_aio._core._replica import Replica
 from maccel_aio._core._threads import Opening
 from maccel_aio._typing import override
-from maccel_aio.errors import InvalidError
+from maccel_aio.errors import InvalidError, UnsupportedError
 
 if TYPE_CHECKING:
     import os
@@ -91,6 +91,7 @@ class Pool:
         Raises:
             ModelFormatError: if the file is not a sound model.
             FileNotFoundError: if there is none.
+            UnsupportedError: if the model keeps state between calls.
         """
 
         async def load_on(accelerator: _accelerator.Accelerator) -> Model:
@@ -107,6 +108,7 @@ class Pool:
             for accelerator in self._all:
                 model = await load_on(accelerator)
                 made.append(Replica(accelerator.name, model))
+                _check_stateless(model)
         except BaseException:  # also a cancellation: none may stay behind
             with anyio.CancelScope(shield=True):
                 for replica in made:
@@ -154,6 +156,14 @@ class Pool:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _check_stateless(model: Model) -> None:
+    if model.cache_infos:
+        raise UnsupportedError(
+            "the model keeps state between calls, and its replicas would differ in it: load it on "
+            "one accelerator"
+        )
 
 
 if TYPE_CHECKING:

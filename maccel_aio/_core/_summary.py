@@ -25,6 +25,7 @@ def summary(manifest: Manifest) -> str:
         for segment in variant.segments:
             reason = f": {segment.reason}" if segment.reason else ""
             lines.append(f"segment   {segment.name} on {segment.kind.upper()}{reason}")
+    lines += _state(manifest)
     if manifest.layers:
         lines += ["", *_layers(manifest)]
     return "\n".join(lines)
@@ -36,6 +37,18 @@ def _tensors(label: str, specs: Iterable[TensorSpec]) -> list[str]:
         f"device {spec.device_dtype} scale {spec.scale:g} zero {spec.zero_point}"
         + (", fused preprocessing" if spec.preprocess else "")
         for spec in specs
+    ]
+
+
+def _state(manifest: Manifest) -> list[str]:
+    """Return what a model keeps between calls: those inputs and outputs are not callers'."""
+    if manifest.state is None:
+        return []
+    slots = manifest.state.slots
+    return [
+        f"state     {cache.input} <- {cache.output}: {slots} slot{'s' * (slots > 1)}, "
+        + ("replaced" if cache.axis is None else f"grows along {cache.axis}")
+        for cache in manifest.state.caches
     ]
 
 

@@ -310,6 +310,18 @@ async def test_callers_of_a_batch_cannot_share_a_state(sum_path):
                 pass
 
 
+async def test_replicas_cannot_share_a_state(sum_path):
+    async with maccel_aio.open_pool(["soft:0", "soft:1"]) as pool:
+        with pytest.raises(maccel_aio.UnsupportedError, match="state"):
+            await pool.load(sum_path)
+
+
+async def test_the_summary_says_what_is_kept(kv, sum_path):
+    assert "state     past_k <- new_k: 3 slots, grows along 1\n" in kv.summary()
+    async with maccel_aio.load(sum_path) as model:
+        assert "state     total <- next: 2 slots, replaced\n" in model.summary()
+
+
 async def test_a_cancelled_call_gives_its_turn_to_the_next(kv_path):
     async with (
         maccel_aio.Accelerator("fault:soft:0?delay_ms=30") as acc,
