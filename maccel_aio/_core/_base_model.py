@@ -15,7 +15,7 @@ from maccel_aio._core._config import ModelConfig
 from maccel_aio._core._histogram import Histogram
 from maccel_aio._core._observe import HookWatcher, attach
 from maccel_aio._core._port import Call, Port
-from maccel_aio._core._steps import Step, Steps, split, visible
+from maccel_aio._core._steps import Step, Steps, split
 from maccel_aio._core._summary import summary
 from maccel_aio._core._types import ModelStats
 from maccel_aio._typing import override
@@ -160,16 +160,18 @@ class BaseModel:
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The inputs of the first variant, in order; those that carry state are not among them."""
-        return self._seen(self._here().loaded[0].variant.inputs)
+        resident = self._here()
+        if resident.state is not None:
+            return tuple(resident.state.inputs)
+        return resident.loaded[0].variant.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The outputs of the first variant, in order; without those that carry state."""
-        return self._seen(self._here().loaded[0].variant.outputs)
-
-    def _seen(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-        state = self._here().state
-        return specs if state is None else tuple(visible(specs, state))
+        resident = self._here()
+        if resident.state is not None:
+            return tuple(resident.state.outputs)
+        return resident.loaded[0].variant.outputs
 
     @property
     def cache_infos(self) -> list[CacheInfo]:
@@ -268,10 +270,8 @@ class BaseModel:
         priority = checked_priority(priority)
         resident = self._here()
         if resident.state is not None:
-            variants = tuple(loaded.variant for loaded in resident.loaded)
-            steps = split(
-                resident.state, variants, arrays, given, cache_size, _checked_params(params)
-            )
+            wanted = _checked_params(params)
+            steps = split(resident.state, arrays, given, cache_size, wanted)
             limit_ns = _limits.limit(resident.loaded[0], deadline_ns)
             return Prepared(
                 resident.loaded[0], arrays, given, None, _NO_TRANSFER.match, limit_ns, priority,

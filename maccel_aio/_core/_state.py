@@ -84,6 +84,15 @@ class State:
 
     def __init__(self, spec: StateSpec, variants: Sequence[Variant]) -> None:
         self.spec = spec
+        self.variants = tuple(variants)
+        hidden = spec.hidden
+        #: What callers see.
+        self.inputs = [tensor for tensor in variants[0].inputs if tensor.name not in hidden]
+        self.outputs = [tensor for tensor in variants[0].outputs if tensor.name not in hidden]
+        #: Tokens that a step of each variant takes.
+        self.rooms = [_room(variant, spec.tokens) for variant in variants]
+        #: Whether rows of zeros at the end of a step harm nobody.
+        self.pads = spec.appends and all(one.name in spec.tokens for one in self.outputs)
         self.turns = Turns()
         #: Held by threads that take a turn for a job of the background.
         self.queueing = threading.Lock()
@@ -263,6 +272,12 @@ def cache_infos(manifest: Manifest) -> list[CacheInfo]:
     caches = () if state is None else state.caches
     slots = 1 if state is None else state.slots
     return [_describe(cache, values[cache.input].shape, slots) for cache in caches]
+
+
+def _room(variant: Variant, tokens: Mapping[str, int]) -> int:
+    """Return how many tokens a step of a variant takes; 1 where none are counted."""
+    sizes = [one.shape[tokens[one.name]] for one in variant.inputs if one.name in tokens]
+    return sizes[0] if sizes else 1
 
 
 def _step(spec: StateSpec, variant: Variant) -> int:

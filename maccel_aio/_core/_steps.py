@@ -14,9 +14,8 @@ from maccel_aio._core import _shapes
 from maccel_aio.errors import InvalidError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from maccel_aio._core._manifest import Variant
     from maccel_aio._core._state import State
     from maccel_aio._core._types import TensorSpec
     from maccel_aio._typing import Array
@@ -63,7 +62,6 @@ class Steps(NamedTuple):
 
     Attributes:
         state: of the model.
-        variants: of the model.
         items: the sequences, checked.
         arrays: the caller's inputs by name, with every batch dimension.
         batched: whether the caller's arrays had one.
@@ -72,7 +70,6 @@ class Steps(NamedTuple):
     """
 
     state: State
-    variants: tuple[Variant, ...]
     items: tuple[BatchParam, ...]
     arrays: dict[str, Array]
     batched: bool
@@ -95,15 +92,6 @@ class Steps(NamedTuple):
                 done += step.tokens
             start += item.sequence_length
 
-    @property
-    def _pads(self) -> bool:
-        """Whether rows of zeros at the end of a step harm nobody."""
-        outputs = visible(self.variants[0].outputs, self.state)
-        return self.state.spec.appends and all(o.name in self.state.spec.tokens for o in outputs)
-
-    def _rooms(self) -> list[int]:
-        return [room(variant, self.state.spec.tokens) for variant in self.variants]
-
     def check(self) -> None:
         """Check that the steps come out even, and the caller's ``out``.
 
@@ -111,7 +99,7 @@ class Steps(NamedTuple):
             ShapeError: if they do not.
             InvalidError: if an array of ``out`` is read-only.
         """
-        rooms, pads = self._rooms(), self._pads
+        rooms, pads = self.state.rooms, self.state.pads
         for item in self.items:
             left = item.sequence_length
             while left > 0:
@@ -125,8 +113,7 @@ class Steps(NamedTuple):
             self._check_out(self.out)
 
     def _check_out(self, out: list[Array]) -> None:
-        tensors = visible(self.variants[0].outputs, self.state)
-        wanted = [(tensor.dtype, self._result(tensor)) for tensor in tensors]
+        wanted = [(tensor.dtype, self._result(tensor)) for tensor in self.state.outputs]
         got = [(array.dtype.name, array.shape) for array in out]
         if got != wanted:
             raise ShapeError(f"out must hold arrays of {wanted}, got {got}")
@@ -134,10 +121,11 @@ class Steps(NamedTuple):
             raise InvalidError("an array for outputs is read-only")
 
     def _step(self, number: int, start: int, left: int, done: int) -> Step:
-        item, spec, rooms = self.items[number], self.state.spec, self._rooms()
-        chosen = _choose(rooms, left, self._pads)
+        state = self.state
+        item, spec, rooms = self.items[number], state.spec, state.rooms
+        chosen = _choose(rooms, left, state.pads)
         assert chosen is not None  # checked
-        variant, width = self.variants[chosen], rooms[chosen]
+        variant, width = state.variants[chosen], rooms[chosen]
         count, at = min(width, left), item.cache_size + done
         inputs = {
             name: _cut(array, spec.tokens.get(name), start, count, width)
@@ -146,10 +134,10 @@ class Steps(NamedTuple):
         if spec.length is not None:
             inputs[spec.length] = np.full(variant.values[spec.length].shape, at, np.float32)
         outputs: dict[str, Array] = {}
-        for cache in self.state.caches:
+        for cache in state.caches:
             inputs[cache.spec.input] = cache.whole(item.cache_id)
             outputs[cache.spec.output] = cache.rows(item.cache_id, at, at + width)
-        for tensor in visible(variant.outputs, self.state):
+        for tensor in (variant.values[one.name] for one in state.outputs):
             outputs[tensor.name] = np.empty(self._shape(tensor), tensor.dtype)
         return Step(chosen, inputs, outputs, count, number)
 
@@ -169,7 +157,7 @@ class Steps(NamedTuple):
     def join(self, steps: Sequence[Step]) -> list[Array]:
         """Return the caller's outputs: rows of all tokens in order, or of the last of each item."""
         made: list[Array] = []
-        for tensor in visible(self.variants[0].outputs, self.state):
+        for tensor in self.state.outputs:
             axis = self.state.spec.tokens.get(tensor.name)
             if axis is None:
                 parts = [step.outputs[tensor.name] for step in _last_of_items(steps)]
@@ -181,20 +169,8 @@ class Steps(NamedTuple):
         return made if self.out is None else _fill(self.out, made)
 
 
-def visible(tensors: Iterable[TensorSpec], state: State) -> list[TensorSpec]:
-    """Return the tensors that callers see."""
-    return [tensor for tensor in tensors if tensor.name not in state.spec.hidden]
-
-
-def room(variant: Variant, tokens: Mapping[str, int]) -> int:
-    """Return how many tokens a step of a variant takes; 1 where none are counted."""
-    sizes = [spec.shape[tokens[spec.name]] for spec in variant.inputs if spec.name in tokens]
-    return sizes[0] if sizes else 1
-
-
 def split(
     state: State,
-    variants: tuple[Variant, ...],
     arrays: Sequence[Array],
     out: list[Array] | None,
     cache_size: int,
@@ -204,7 +180,6 @@ def split(
 
     Args:
         state: of the model.
-        variants: of the model.
         arrays: the caller's inputs.
         out: the caller's arrays for outputs, or None.
         cache_size: of slot 0, unless ``params`` are given.
@@ -215,7 +190,7 @@ def split(
         InvalidError: if sizes or slots are not possible.
         CacheOverflowError: if the tokens find no room.
     """
-    tensors, tokens = visible(variants[0].inputs, state), state.spec.tokens
+    tensors, tokens = state.inputs, state.spec.tokens
     found = _layout([spec for spec in tensors if spec.name not in tokens], tensors, arrays)
     full = [_full(spec, tokens.get(spec.name), found, a) for spec, a in _pairs(tensors, arrays)]
     fitting = [array for array in full if array is not None]
@@ -233,7 +208,7 @@ def split(
         raise ShapeError(_misfit(tensors, tokens, arrays))
     items = _items(state, totals.pop() if totals else None, cache_size, params)
     named = {spec.name: array for spec, array in zip(tensors, fitting, strict=True)}
-    steps = Steps(state, variants, items, named, True in batches, found.hwc, out)
+    steps = Steps(state, items, named, True in batches, found.hwc, out)
     steps.check()
     return steps
 

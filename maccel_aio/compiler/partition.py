@@ -10,6 +10,8 @@ from maccel_aio.compiler.isa import MAX_PORTS
 from maccel_aio.compiler.lower import VIEW_OPS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from maccel_aio.compiler.ir import Graph, Node
 
 
@@ -142,12 +144,26 @@ def _segments(graph: Graph, groups: list[list[Node]]) -> list[Segment]:
         npu = not group[0].reason
         made = {out for node in group for out in node.outputs if out}
         read = [name for node in group for name in graph.activations(node)]
-        inputs = tuple(name for name in dict.fromkeys(read) if name not in made)
+        inputs = _ordered((name for name in read if name not in made), graph.inputs)
         later = {name for other in groups[index + 1 :] for n in other for name in n.inputs}
         wanted = later | set(graph.outputs)
-        order = [out for node in group for out in node.outputs if out in wanted]
-        outputs = tuple(dict.fromkeys(order))
+        order = (out for node in group for out in node.outputs if out in wanted)
+        outputs = _ordered(order, graph.outputs)
         name = f"{'npu' if npu else 'cpu'}{counts[npu]}"
         counts[npu] += 1
         segments.append(Segment(name, npu, tuple(group), inputs, outputs))
     return segments
+
+
+def _ordered(names: Iterable[str], first: Sequence[str]) -> tuple[str, ...]:
+    """Return names once each, those of the model in its order and in front.
+
+    A model that is one bundle then has its tensors where callers have their arrays, which the
+    device reads and writes in place.
+    """
+    found = tuple(dict.fromkeys(names))
+    known = set(first)
+    return (
+        *(name for name in dict.fromkeys(first) if name in set(found)),
+        *(name for name in found if name not in known),
+    )

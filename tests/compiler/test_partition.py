@@ -89,3 +89,11 @@ def test_a_value_that_nothing_computes_is_named():
     lost = graph.nodes.pop(0)
     with pytest.raises(CompileError, match=f"reads '{lost.output}', which nothing computes"):
         partition(graph)
+
+
+def test_tensors_of_the_model_come_in_its_own_order():
+    m = Model({"x": IMAGE, "z": IMAGE})
+    late = m.conv("z", (2, 4, 1, 1))
+    early = m.conv("x", (3, 4, 1, 1))
+    _, (npu,) = _segments(m, early, late)
+    assert (npu.inputs, npu.outputs) == (("x", "z"), (early, late))
