@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio.compiler.ir import Activation, CompileError, Graph, Node, QuantDtype, Tensor
-from maccel_aio.compiler.reach import float_bound
+from maccel_aio.compiler.reach import float_bound, front_ends, is_steep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,8 +40,8 @@ _FLOAT_MAKERS = frozenset({"Softmax", "Recurrent"})
 _WIDTHS: tuple[QuantDtype, ...] = ("u8", "s8", "s16", "f32")
 _SUMS = frozenset({"Add", "Sub", "Mul"})
 _INTEGER_READERS = WEIGHTED | {"MaxPool", "AveragePool", "Resize", "DepthToSpace", "SpaceToDepth"}
-_STEEP = frozenset({"log", "sqrt", "rsqrt", "reciprocal", "exp"})
-"""Functions that turn small errors into large ones somewhere."""
+_FRONT_SHARE = 0.2
+"""Layers in front of steep functions are float when they have less of all multiply-accumulates."""
 _IMAGE = 4
 
 
@@ -194,9 +194,15 @@ class _Chooser:
         self.readers = graph.consumers()
         self.makers = graph.producers()
         self.outputs = set(graph.outputs)
-        self.bound = float_bound(graph, self.readers, self._reads_float)
         self.all_macs = max(1, sum(macs(graph, node) for node in graph.nodes))
+        self.front = self._front()
+        self.bound = float_bound(graph, self.readers, self._reads_float)
         self.all_weights = max(1, sum(weight_count(node) for node in graph.nodes))
+
+    def _front(self) -> frozenset[str]:
+        found = front_ends(self.graph, self.readers)
+        work = sum(macs(self.graph, node) for node in self.graph.nodes if node.name in found)
+        return found if work < _FRONT_SHARE * self.all_macs else frozenset()
 
     def choose(self, group: Group) -> None:
         """Set the storage of `group`, and who needs an 8-bit copy of it."""
@@ -242,7 +248,7 @@ class _Chooser:
     def _reads_float(self, node: Node, name: str) -> bool:
         if node.op in _FLOAT_READERS or not self.on_npu(node):
             return True
-        if node.op not in WEIGHTED and node.act is not None and node.act.kind in _STEEP:
+        if is_steep(node) or (node.name in self.front and node.inputs[0] == name):
             return True
         per_token = self.options.per_token and node.inputs[0] == name
         return per_token and is_token_layer(self.graph, node)

@@ -21,6 +21,45 @@ _THROUGH = frozenset(
     }
 )  # fmt: skip
 _IMAGE = 4
+_STEEP = frozenset({"log", "sqrt", "rsqrt", "reciprocal", "exp"})
+"""Functions that turn small errors into large ones somewhere."""
+
+
+def is_steep(node: Node) -> bool:
+    """Whether a node applies such a function, and not to sums of its own weights."""
+    return node.weights is None and node.act is not None and node.act.kind in _STEEP
+
+
+def front_ends(graph: Graph, readers: Mapping[str, Sequence[Node]]) -> frozenset[str]:
+    """Return the names of the layers all of whose results end in steep functions.
+
+    Filters in front of a logarithm, as of spectra of sounds, have to keep what is a thousand times
+    as small as the largest.
+
+    Args:
+        graph: nodes in topological order.
+        readers: the nodes that read each tensor.
+    """
+    bound: set[str] = set()
+    found: set[str] = set()
+    for node in reversed(graph.nodes):
+        ends = [
+            out not in graph.outputs
+            and bool(readers[out])
+            and all(is_steep(n) or _leads(n, bound) for n in readers[out])
+            for out in node.outputs
+            if out
+        ]
+        if ends and all(ends):
+            bound.update(out for out in node.outputs if out)
+            if node.weights is not None:
+                found.add(node.name)
+    return frozenset(found)
+
+
+def _leads(node: Node, bound: set[str]) -> bool:
+    goes_through = node.op in _THROUGH or node.weights is not None
+    return goes_through and all(out in bound for out in node.outputs if out)
 
 
 def float_bound(

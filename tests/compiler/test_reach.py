@@ -1,7 +1,8 @@
 """Which tensors end in float wherever they go."""
 
-from maccel_aio.compiler.ir import Graph, Node
-from maccel_aio.compiler.reach import float_bound
+from maccel_aio.compiler.ir import Activation, Graph, Node
+from maccel_aio.compiler.precision import choose
+from maccel_aio.compiler.reach import float_bound, front_ends
 from tests.compiler.graphs import Builder
 
 
@@ -50,3 +51,38 @@ def test_what_nobody_reads_is_not_bound() -> None:
     unread = b.add("Mul", ["x", "x"], (1, 8))
     soft = b.add("Softmax", ["x"], (1, 8), axis=1)
     assert unread not in bound(b.graph(soft))
+
+
+def spectrum(share: int = 1) -> tuple[Builder, list[str]]:
+    """Filters, their power, its logarithm, and a network on that."""
+    b = Builder((1, 2, 8, 8))
+    low = b.conv("x", 2)
+    filtered = b.conv(low, 4 * share, kernel=7)
+    power = b.add("Mul", [filtered, filtered], (1, 4 * share, 8, 8))
+    loud = b.add("Activation", [power], (1, 4 * share, 8, 8), act=Activation("log"))
+    wide = b.conv(loud, 32, kernel=3)
+    return b, [low, filtered, wide, b.conv(wide, 8, kernel=3)]
+
+
+def test_filters_in_front_of_a_logarithm_are_front_ends() -> None:
+    b, (low, filtered, _, last) = spectrum()
+    graph = b.graph(last)
+    assert front_ends(graph, graph.consumers()) == {low, filtered}
+
+
+def test_a_filter_that_is_read_elsewhere_is_none() -> None:
+    b, (low, filtered, _, last) = spectrum()
+    graph = b.graph(last, b.conv(low, 3))
+    assert front_ends(graph, graph.consumers()) == {filtered}
+    also_out = b.graph(last, filtered)
+    assert front_ends(also_out, also_out.consumers()) == frozenset()
+
+
+def test_front_ends_are_float_as_long_as_they_are_small() -> None:
+    for share, wanted in ((1, "f32"), (16, "u8")):
+        b, (low, filtered, wide, last) = spectrum(share)
+        groups = choose(b.graph(last), lambda _: True)
+        found = {name: group.dtype for group in groups for name in group.members}
+        assert found[low] == found["x"] == wanted
+        assert found[filtered] == "f32"
+        assert found[wide] == "u8"
