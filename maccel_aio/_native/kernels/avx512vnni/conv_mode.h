@@ -35,7 +35,8 @@ static int conv_wide_mode(const mx_task *t) {
   const mxp_insn *n = t->insn;
   const int residual_ok = n->in[1] == MXP_NONE || conv_word_residual(&t->in[1]);
   const int second_ok = n->out[1] == MXP_NONE || conv_is_byte(&t->out[1]);
-  return n->i[11] == MX_ACT_NONE && residual_ok && second_ok && t->out[0].zero == 0 ? TILE_WIDE : TILE_SUMS;
+  const int act_ok = n->i[11] == MX_ACT_NONE || (n->i[11] == MX_ACT_CLAMP && n->in[1] != MXP_NONE);
+  return act_ok && residual_ok && second_ok && t->out[0].zero == 0 ? TILE_WIDE : TILE_SUMS;
 }
 
 /* May the tile write its floats to the output? Otherwise they go through scratch. */

@@ -78,7 +78,7 @@ typedef struct tile {
   const float *float_bias; /* of the panel, or NULL */
   __mmask64 res_mask; /* columns that exist */
   tile_all res_zero, res_flip, res_scale;
-  int clamp_before, clamp_after; /* TILE_NARROW: min(max(v, a), b) on this side of the residual */
+  int clamp_before, clamp_after; /* TILE_NARROW, TILE_WIDE: min(max(v, a), b) on this side of the residual */
   tile_all clamp_a, clamp_b;
   int hard; /* TILE_NARROW without a residual: v * min(max(v * a + b, 0), 1) * times, then the clamp */
   tile_all hard_a, hard_b, times;

@@ -182,6 +182,14 @@ MX_INLINE void tile_add_words(int blocks, int whole, int list, const tile *t, ti
                                              tile_res_row(list, t, at, tile_pack_row(blocks, m, q))));
 }
 
+/* A float clamp on either side of the sum, if there is one. */
+MX_INLINE void tile_add_clamped(int blocks, int whole, int list, const tile *t, tile_place at, int m,
+                                __m512 v[4]) {
+  if (t->clamp_before) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
+  tile_add_words(blocks, whole, list, t, at, m, v);
+  if (t->clamp_after) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
+}
+
 MX_INLINE void tile_add_residual(int blocks, int half, int mode, int list, const tile *t, tile_place at,
                                  int m, __m512 v[4]) {
   if (mode == TILE_RESIDUAL) {
@@ -191,9 +199,7 @@ MX_INLINE void tile_add_residual(int blocks, int half, int mode, int list, const
   if (mode == TILE_NARROW && t->hard) {
     MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_hard(v[q], t);
   } else if (mode == TILE_NARROW) {
-    if (t->clamp_before) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
-    tile_add_words(blocks, 0, list, t, at, m, v);
-    if (t->clamp_after) MX_UNROLL for (int q = 0; q < 4; q++) v[q] = tile_clamped(v[q], t);
+    tile_add_clamped(blocks, 0, list, t, at, m, v);
   }
 }
 
@@ -226,7 +232,7 @@ MX_INLINE void tile_store_bytes(int blocks, int half, int mode, int whole, int l
 MX_INLINE void tile_store_wide(int blocks, int half, int whole, int list, const tile *t, tile_place at, int m,
                                __m512 v[4]) {
   __m512i z[4];
-  if (t->residual) tile_add_words(blocks, whole, list, t, at, m, v);
+  if (t->residual) tile_add_clamped(blocks, whole, list, t, at, m, v);
   tile_round(v, z);
   tile_store_words(blocks, whole, list, t, at, m, z);
   if (!t->second) return;
