@@ -121,7 +121,7 @@ def test_timeout_cancels_and_keeps_memory_safe(path):
         assert isinstance(caught.value, TimeoutError)
         assert model.stats().in_flight == 0
         with pytest.raises(maccel_aio.WaitTimeoutError):
-            model.infer(X, timeout=0.01)
+            model.infer(X, timeout=0.05)
         assert model.stats().abandoned == 1
         job = model.submit(X)
         with pytest.raises(maccel_aio.WaitTimeoutError):
