@@ -25,6 +25,7 @@ COVERED_BY = {
     "maccel_aio/_core/_batch_tally.py": "tests/core/test_batched.py",
     "maccel_aio/_core/_batcher.py": "tests/core/test_batched.py",
     "maccel_aio/_core/_devices.py": "tests/core/test_pooled.py",
+    "maccel_aio/_core/_moving.py": "tests/core/test_pooled.py",
     "maccel_aio/_core/_replica.py": "tests/core/test_pooled.py",
     "maccel_aio/compiler/passes/links.py": "tests/compiler/passes/test_fuse.py",
     "maccel_aio/__init__.py": "tests/compiler/test_init__.py",

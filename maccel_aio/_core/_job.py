@@ -29,8 +29,8 @@ class BaseJob:
     """
 
     __slots__ = (
-        "__weakref__", "_claim", "_lease", "_listeners", "_outputs", "_plan", "_port", "_status",
-        "_then", "_timing", "_user_data", "_waiters", "state", "tag",
+        "__weakref__", "_claim", "_lease", "_listeners", "_outputs", "_plan", "_port", "_retry",
+        "_status", "_then", "_timing", "_user_data", "_waiters", "state", "tag",
     )  # fmt: skip
 
     def __init__(self, port: Port, plan: Plan | None, outputs: list[Array]) -> None:
@@ -45,6 +45,8 @@ class BaseJob:
         self._timing: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._waiters: list[Any] = []
         self._listeners: list[Callable[[Any], None]] | None = None
+        #: Called instead of failing when the device is lost: moves it to another one, once.
+        self._retry: Callable[[Any], None] | None = None
         #: Called when the device has let go of it.
         self._then: Callable[[], None] | None = None
         self.state = JobState.QUEUED
@@ -110,6 +112,10 @@ class BaseJob:
             return CancelOutcome.ABANDONED
         if self.state is not JobState.QUEUED:
             return CancelOutcome.DONE
+        if self._user_data == 0:  # on its way from one device to another
+            self.state = JobState.CANCELLED
+            self._port.wake(self)
+            return CancelOutcome.REMOVED
         status = self._port.ring.cancel(self._user_data)
         if status == _binding.OK:
             self.state = JobState.CANCELLED
@@ -133,6 +139,9 @@ class BaseJob:
         if self._claim:
             _guard.release(self._claim)
         state = self.state
+        if self._retry is not None and status == _binding.DEVICE_LOST and state is JobState.QUEUED:
+            self._move(status)
+            return
         if state is JobState.QUEUED:
             if status == _binding.OK:
                 self.state = JobState.DONE
@@ -151,6 +160,26 @@ class BaseJob:
         port.settled(self, status)
         if self._then is not None:
             self._then()
+
+    def _move(self, status: int) -> None:
+        """Leave a device that is lost for another one."""
+        retry, self._retry = self._retry, None
+        self._claim, self._user_data = (), 0
+        self.state, self._status = JobState.FAILED, status  # as the lost device's port counts it
+        self._port.lose(self, status)
+        self.state, self._status = JobState.QUEUED, 0
+        if retry is not None:
+            retry(self)
+
+    def rebind(self, port: Port, plan: Plan, outputs: list[Array]) -> None:
+        """Become a request of another port."""
+        self._port, self._plan, self._outputs = port, plan, outputs
+
+    def fail(self, status: int) -> None:
+        """Decide a job that no device has: it found no other one."""
+        if self.state is JobState.QUEUED:
+            self.state, self._status, self._outputs = JobState.FAILED, status, None
+            self._port.wake(self)
 
     def orphan(self) -> None:
         """Decide it without its completion: its ring closes and it still runs."""

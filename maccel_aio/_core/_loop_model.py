@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
 
+    #: out, cache_size, params, deadline, priority: as callers gave them.
+    Given = tuple[Sequence[Array | Buffer] | None, int, object, float | None, int]
+
 #: Forms of calls that a model remembers.
 _FORMS_KEPT = 64
 
@@ -288,6 +291,25 @@ class LoopModel(BaseModel):
         if port.watchers:
             port.admitted(job)
         return job
+
+    async def take_over(self, job: Job, x: object, given: Given) -> None:
+        """Submit a call whose job another device has lost.
+
+        Args:
+            job: goes on with it, unless it is cancelled meanwhile.
+            x: as for ``Model.infer``.
+            given: out, cache_size, params, deadline and priority, likewise.
+
+        Raises:
+            MaccelError: as ``Model.submit`` does.
+        """
+        prepared = self.prepare(await self.arrays(x), *given)
+        port = self.port_here()
+        slot = await self.credit(port)
+        if job.done() or prepared.plan is None:
+            port.give_back(slot)
+        else:
+            port.start(slot, prepared.call(), job)
 
     def start(self, port: LoopPort, slot: Slot, prepared: Prepared) -> Job:
         """Submit a call with a credit that was taken, and return its job."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 
+from maccel_aio._core._moving import Mover
 from maccel_aio._core._replica import PoolStats, Replica
 from maccel_aio._core._stream import Stream
 from maccel_aio._core._types import CloseReport
 from maccel_aio._typing import override
-from maccel_aio.errors import BufferInUseError, DeviceLostError, MaccelError
+from maccel_aio.errors import BufferInUseError, DeviceLostError
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -186,38 +186,81 @@ class PooledModel:
 
         return await self._anywhere(call, deadline)
 
-    async def submit(self, x: object, **options: Any) -> Job:  # noqa: ANN401 - as Model.submit
+    async def submit(
+        self,
+        x: object,
+        *,
+        out: Sequence[Array | Buffer] | None = None,
+        cache_size: int = 0,
+        params: object = None,
+        deadline: float | None = None,
+        priority: int = 0,
+    ) -> Job:
         """Submit to the device that has least to do, and return the job.
 
-        The job belongs to its device: if that is lost afterwards, it is not tried elsewhere.
+        If its device is lost the job goes on at another one, once, as ``infer`` does; not if an
+        input is a job. Do not change the inputs before the job is done.
 
         Args:
             x: as for ``Model.infer``.
-            **options: as for ``Model.submit``.
+            out: as for ``infer``.
+            cache_size: only 0.
+            params: only None.
+            deadline: seconds from now, a second try included.
+            priority: higher first.
 
         Raises:
             DeviceLostError: if no device is left.
             MaccelError: as ``Model.submit`` does.
         """
+        given = (out, cache_size, params, deadline, priority)
         while True:
             with self._offered() as replica:
-                return _counted(replica, await replica.model.submit(x, **options))
+                job = await replica.model.submit(
+                    x, out=out, cache_size=cache_size, params=params, deadline=deadline,
+                    priority=priority,
+                )  # fmt: skip
+                return Mover(replica, x, given, self._pick_again).watch(job)
 
-    def try_submit(self, x: object, **options: Any) -> Job:  # noqa: ANN401 - as Model.try_submit
+    def try_submit(
+        self,
+        x: object,
+        *,
+        out: Sequence[Array | Buffer] | None = None,
+        cache_size: int = 0,
+        params: object = None,
+        deadline: float | None = None,
+        priority: int = 0,
+    ) -> Job:
         """Submit at once or not at all: see ``submit``.
 
         Args:
             x: as for ``Model.infer``.
-            **options: as for ``Model.try_submit``.
+            out: as for ``infer``.
+            cache_size: only 0.
+            params: only None.
+            deadline: as for ``submit``.
+            priority: higher first.
 
         Raises:
             QueueFullError: if no credit is free on the device that has least to do.
             DeviceLostError: if no device is left.
             MaccelError: as ``Model.try_submit`` does.
         """
+        given = (out, cache_size, params, deadline, priority)
         while True:
             with self._offered() as replica:
-                return _counted(replica, replica.model.try_submit(x, **options))
+                job = replica.model.try_submit(
+                    x, out=out, cache_size=cache_size, params=params, deadline=deadline,
+                    priority=priority,
+                )  # fmt: skip
+                return Mover(replica, x, given, self._pick_again).watch(job)
+
+    def _pick_again(self, lost: Replica) -> Replica:
+        """Choose another replica for what one has lost, and count it."""
+        other = self._pick(but=lost)
+        self._retried += 1
+        return other
 
     def stream(
         self,
@@ -307,18 +350,3 @@ def add_reports(reports: Sequence[CloseReport]) -> CloseReport:
         sum(report.abandoned for report in reports),
         any(report.timed_out for report in reports),
     )
-
-
-def _counted(replica: Replica, job: Job) -> Job:
-    """Let the replica learn of the end of a job."""
-    job.add_done_callback(functools.partial(_ended, replica))
-    return job
-
-
-def _ended(replica: Replica, job: Job) -> None:
-    try:
-        job.result()
-    except MaccelError as problem:
-        replica.end(problem)
-    else:
-        replica.end(None)

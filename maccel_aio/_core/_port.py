@@ -208,8 +208,13 @@ class Port:
         self.ring.give_back(slot)
         self._release()
 
-    def start(self, slot: Slot, call: Call) -> BaseJob:
+    def start(self, slot: Slot, call: Call, job: BaseJob | None = None) -> BaseJob:
         """Submit a call with a credit that was taken.
+
+        Args:
+            slot: the credit.
+            call: what to submit.
+            job: goes on with this; default: a new one.
 
         Raises:
             BufferInUseError: if the device may still write an array of ``out``.
@@ -227,7 +232,10 @@ class Port:
         except BaseException:  # the credit must not be lost
             self.give_back(slot)
             raise
-        job = self.job_type(self, plan, outputs)
+        if job is None:
+            job = self.job_type(self, plan, outputs)
+        else:
+            job.rebind(self, plan, outputs)
         job._claim = claim  # noqa: SLF001 - port and job are one mechanism
         try:
             self.ring.submit(
@@ -392,6 +400,15 @@ class Port:
             self._share()
         if job._waiters or job._listeners:  # noqa: SLF001
             self.wake(job)
+
+    def lose(self, job: BaseJob, status: int) -> None:
+        """Count a job that goes on elsewhere, and free its credit."""
+        self.in_flight -= 1
+        self.count(status)
+        for watcher in self.watchers:
+            watcher.settled(self, job, status)
+        if self.waiters or self.ring.starved:
+            self._share()
 
     def count(self, status: int) -> None:
         """Count how one request ended."""

@@ -219,3 +219,82 @@ async def test_closing_reports_and_is_bounded(plus_path):
         assert (report.abandoned, report.timed_out) == (1, True)
         assert not (await pool.aclose()).timed_out
         await until(job.done)
+
+
+@pytest.mark.parametrize("how", ["submit", "try_submit"])
+@pytest.mark.parametrize("given", [False, True])
+async def test_jobs_that_a_lost_device_had_begun_go_on_elsewhere_once(plus_path, how, given):
+    dying = testing.faulty_accelerator(delay=0.005, lose_after=3)
+    async with (
+        dying,
+        maccel_aio.open_pool([dying, "soft:1"]) as pool,
+        pool.load(plus_path) as model,
+    ):
+        ended: list[Any] = []
+        jobs, outs = [], [[np.zeros(8, np.float32)] if given else None for _ in range(30)]
+        for index, out in enumerate(outs):
+            options: dict[str, Any] = {"out": out, "deadline": 30.0}
+            made = (
+                await model.submit(X + index, **options)
+                if how == "submit"
+                else model.try_submit(X + index, **options)
+            )
+            made.add_done_callback(ended.append)
+            jobs.append(made)
+        for index, (job, out) in enumerate(zip(jobs, outs, strict=True)):
+            (y,) = await job
+            np.testing.assert_array_equal(y, X + index + 1)
+            assert out is None or np.shares_memory(y, out[0])
+        await until(lambda: len(ended) == 30)
+        await until(lambda: {one.load for one in model.stats().replicas} == {0})
+        stats = model.stats()
+        assert [one.health for one in stats.replicas] == ["lost", "ok"]
+        assert stats.retried >= 1
+        assert sum(one.submitted for one in stats.replicas) == 30 + stats.retried
+        assert sum(one.model.in_flight for one in stats.replicas) == 0
+        assert sum(one.model.completed for one in stats.replicas) == 30
+
+
+async def test_a_job_is_tried_elsewhere_once_only(plus_path):
+    dying = [testing.faulty_accelerator(delay=0.005, lose_after=0) for _ in range(3)]
+    async with maccel_aio.open_pool(dying) as pool, pool.load(plus_path) as model:
+        job = model.try_submit(X)
+        with pytest.raises(maccel_aio.DeviceLostError):
+            await job
+        assert job.state is maccel_aio.JobState.FAILED
+        assert sum(one.submitted for one in model.stats().replicas) == 2
+        await until(lambda: {one.load for one in model.stats().replicas} == {0})
+    for accelerator in dying:
+        await accelerator.aclose()
+
+
+async def test_a_job_that_waits_for_its_second_device_can_be_cancelled(plus_path):
+    dying = testing.faulty_accelerator(delay=0.02, lose_after=0, cores=1)
+    async with (
+        dying,
+        maccel_aio.open_pool([dying, "fault:soft:1?delay_ms=100&cores=1"]) as pool,
+        pool.load(plus_path, max_inflight=1) as model,
+    ):
+        jobs = [model.try_submit(X), model.try_submit(X + 1)]
+        moving = next(job for job in jobs if job._port is model.replicas[0].port_here())
+        await until(lambda: moving._user_data == 0)
+        assert moving.cancel() is maccel_aio.CancelOutcome.REMOVED
+        with pytest.raises(maccel_aio.CancelledRequestError):
+            await moving
+        other = next(job for job in jobs if job is not moving)
+        assert len(await other) == 1
+        await until(lambda: sum(one.model.in_flight for one in model.stats().replicas) == 0)
+        assert model.stats().replicas[1].model.submitted == 1
+
+
+async def test_a_chained_job_ends_with_its_device(plus_path):
+    dying = testing.faulty_accelerator(delay=0.005, lose_after=0)
+    async with (
+        dying,
+        maccel_aio.open_pool([dying]) as pool,
+        pool.load(plus_path) as model,
+    ):
+        job = model.try_submit(model.try_submit(X))
+        with pytest.raises(maccel_aio.DeviceLostError):
+            await job
+        assert model.stats().retried == 0
