@@ -1,7 +1,8 @@
 """The service that benchmarks/web.py measures: one handler, one of several engines behind it.
 
-ENGINE is "plain", "batched", "ort" or "direct"; MODEL is its file. The body is a picture of raw
-bytes (224, 224, 3); the answer is the best class. "direct" answers without a model: the floor.
+ENGINE is "plain", "batched", "bounded", "ort" or "direct"; MODEL is its file. The body is a picture
+of raw bytes (224, 224, 3); the answer is the best class. "bounded" lets few wait and answers 503 to
+the others; "direct" answers without a model: the floor.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import anyio.to_thread
 import numpy as np
 from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 
 import maccel_aio
 
@@ -34,6 +36,19 @@ async def plain(path: str) -> AsyncIterator[Answer]:
 @contextlib.asynccontextmanager
 async def batched(path: str) -> AsyncIterator[Answer]:
     async with maccel_aio.load(path) as model, model.batched(max_batch=8) as together:
+
+        async def answer(pixels: np.ndarray[Any, Any]) -> int:
+            return int((await together.infer(pixels))[0].argmax())
+
+        yield answer
+
+
+@contextlib.asynccontextmanager
+async def bounded(path: str) -> AsyncIterator[Answer]:
+    async with (
+        maccel_aio.load(path) as model,
+        model.batched(max_batch=8, max_queue=16) as together,
+    ):
 
         async def answer(pixels: np.ndarray[Any, Any]) -> int:
             return int((await together.infer(pixels))[0].argmax())
@@ -68,7 +83,7 @@ async def direct(path: str) -> AsyncIterator[Answer]:
     yield answer
 
 
-ENGINES = {"plain": plain, "batched": batched, "ort": ort, "direct": direct}
+ENGINES = {"plain": plain, "batched": batched, "bounded": bounded, "ort": ort, "direct": direct}
 
 
 @contextlib.asynccontextmanager
@@ -79,6 +94,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
+
+
+@app.exception_handler(maccel_aio.QueueFullError)
+async def busy(request: Request, problem: Exception) -> JSONResponse:
+    del request
+    return JSONResponse({"detail": str(problem)}, 503, {"Retry-After": "1"})
 
 
 @app.post("/infer")
