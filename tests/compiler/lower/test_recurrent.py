@@ -6,7 +6,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from maccel_aio import compiler
+from maccel_aio import compiler, sync
+from maccel_aio.compiler.state import StateOptions
 from tests.compiler.cases import recurrent_layer
 from tests.compiler.device import File
 from tests.compiler.onnx_models import Model
@@ -71,3 +72,21 @@ def test_bfloat16_halves_the_weights_of_the_layer(tmp_path: Path) -> None:
     biases = 4 * 9 * 4
     assert wide.weight_bytes - biases == 2 * (narrow.weight_bytes - biases)
     assert wide.macs == 6 * 2 * 4 * 9 * (7 + 9)
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_steps_with_kept_state_are_the_whole_sequence(op: str, tmp_path: Path) -> None:
+    kept = {"h": (1, 1, 9)} | ({"c": (1, 1, 9)} if op == "LSTM" else {})
+    step, whole = Model({"x": (1, 1, 7), **kept}), Model({"x": (12, 1, 7)})
+    outputs = recurrent_layer(step, op, states=True)
+    (name, *last) = recurrent_layer(whole, op)
+    wanted = whole.build(name, *last)
+    state = StateOptions(dict(zip(kept, outputs[1:], strict=True)))
+    path = tmp_path / "m.mxq"
+    compiler.compile(step.build(*outputs), path, precision="float32", state=state)
+    feed = whole.feed()
+    session = ort.InferenceSession(wanted.SerializeToString(), providers=["CPUExecutionProvider"])
+    (want, *_) = session.run(None, feed)
+    with sync.Accelerator("soft:0") as device, sync.load(path, accelerator=device) as model:
+        rows = [np.array(model.infer([row[None]])[0]).reshape(1, 9) for row in feed["x"]]
+    np.testing.assert_allclose(np.stack(rows)[:, None], want, rtol=1e-4, atol=2e-5)
