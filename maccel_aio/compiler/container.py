@@ -44,6 +44,17 @@ def pack(sections: Sequence[tuple[isa.Section, bytes]]) -> bytes:
     return b"".join([head, bytes(align(len(head)) - len(head)), *parts])
 
 
+def unpack(data: bytes) -> list[tuple[isa.Section, bytes]]:
+    """Return the sections of a file that `pack` made."""
+    header = np.frombuffer(data, isa.FILE_HEADER, 1)[0]
+    offset, count = int(header["table_offset"]), int(header["section_count"])
+    table = np.frombuffer(data, isa.SECTION, count, offset)
+    return [
+        (isa.Section(int(e["type"])), data[int(e["offset"]) : int(e["offset"]) + int(e["size"])])
+        for e in table
+    ]
+
+
 def check_target(path: str | os.PathLike[str]) -> Path:
     """Return `path` as a path that `write` can write: asked before the long work, not after it.
 

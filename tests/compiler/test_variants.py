@@ -1,0 +1,75 @@
+"""One file for several sets of shapes: the arrays of a call choose."""
+
+import numpy as np
+import onnx
+import pytest
+
+import maccel_aio
+import maccel_aio.sync
+from maccel_aio.compiler import container
+from maccel_aio.compiler.isa import Section
+from maccel_aio.compiler.variants import compile_variants, merge
+from maccel_aio.errors import CompileError
+from tests.compiler.families.harness import reference
+from tests.compiler.onnx_models import Model
+
+SIZES = [(1, 3, 8, 8), (1, 3, 12, 6)]
+
+
+def _model():
+    m = Model({"x": (1, 3, "h", "w")})  # type: ignore[dict-item]
+    t = m.add("Relu", m.conv("x", (6, 3, 3, 3), pads=[1] * 4))
+    return m.build(m.add("ReduceMean", t, axes=[2, 3], keepdims=0))
+
+
+def _expected(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    return reference(model, {"x": x})[0]
+
+
+def test_the_arrays_choose_the_variant(tmp_path):
+    model, rng = _model(), np.random.default_rng(3)
+    shapes = [{"x": size} for size in (*SIZES, (1, 3, -1, -1))]
+    path = tmp_path / "m.mxq"
+    reports = compile_variants(model, path, shapes, precision="float32")
+    assert [report.layers[0].where for report in reports] == ["npu", "npu", "cpu"]
+    with maccel_aio.sync.load(path) as loaded:
+        assert (loaded.manifest.name, len(loaded.manifest.variants)) == ("m", 3)
+        for size in (*SIZES, (1, 3, 5, 21), (1, 3, 8, 9)):
+            x = rng.standard_normal(size).astype(np.float32)
+            np.testing.assert_allclose(loaded.infer(x)[0], _expected(model, x), atol=1e-5)
+        with pytest.raises(maccel_aio.ShapeError, match=r"any"):
+            loaded.infer(np.zeros((1, 4, 8, 8), np.float32))
+
+
+def test_every_variant_has_its_own_calibration(tmp_path):
+    model, rng = _model(), np.random.default_rng(3)
+    data = [{"x": rng.standard_normal((4, *size)).astype(np.float32)} for size in SIZES]
+    shapes = [{"x": size} for size in SIZES]
+    path = tmp_path / "m.mxq"
+    compile_variants(model, path, shapes, calibration=data, measure=0)
+    with maccel_aio.sync.load(path) as loaded:
+        for one in data:
+            want = _expected(model, one["x"][0])
+            assert np.abs(loaded.infer(one["x"][0])[0] - want).max() < 0.05 * np.abs(want).max()
+
+
+def test_variants_that_are_none_or_alike_are_refused(tmp_path):
+    path = tmp_path / "m.mxq"
+    with pytest.raises(CompileError, match="0 variants"):
+        compile_variants(_model(), path, [])
+    with pytest.raises(CompileError, match="2 variants and 1 sources"):
+        compile_variants(_model(), path, [{"x": size} for size in SIZES], calibration=[None])
+    with pytest.raises(CompileError, match="two variants have the shapes"):
+        compile_variants(_model(), path, [{"x": SIZES[0]}] * 2, precision="float32")
+    assert not path.exists()
+
+
+def test_equal_sections_are_kept_once(tmp_path):
+    path = tmp_path / "m.mxq"
+    maccel_aio.compile(_model(), path, shapes={"x": SIZES[0]}, precision="float32")
+    one = path.read_bytes()
+    maccel_aio.compile(_model(), path, shapes={"x": SIZES[1]}, precision="float32")
+    parts = container.unpack(merge([one, path.read_bytes()]))
+    kinds = [kind for kind, _ in parts]
+    assert kinds.count(Section.CONSTS) <= kinds.count(Section.PROGRAM) == 2
+    assert container.pack(container.unpack(one)) == one
