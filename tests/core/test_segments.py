@@ -1,6 +1,8 @@
 """Models of several segments in event loops: results, credits, counters, cancellation, errors."""
 
+import json
 import threading
+import time
 
 import anyio
 import anyio.lowlevel
@@ -95,6 +97,37 @@ async def test_many_at_one_time_get_their_own_results(path):
                 group.start_soon(one, index)
         for index in range(25):
             np.testing.assert_array_equal(results[index], expected(X * index))
+
+
+async def test_the_device_computes_while_another_request_is_on_the_cpu(path, tmp_path, monkeypatch):
+    gate, entered, run = threading.Event(), threading.Event(), CpuSegment.run
+    calls: list[None] = []
+
+    def held(segment, values):
+        calls.append(None)
+        if len(calls) == 1:
+            entered.set()
+            assert gate.wait(20)
+        return run(segment, values)
+
+    monkeypatch.setattr(CpuSegment, "run", held)
+    file = tmp_path / "trace.json"
+    device = maccel_aio.Accelerator("soft:0")
+    async with device as acc, acc.load(path) as model, maccel_aio.trace(file):
+        first = await model.submit(X)
+        await until(entered.is_set)
+        began = time.monotonic_ns() / 1e3
+        (y,) = await model.infer(X * 2)
+        ended = time.monotonic_ns() / 1e3
+        np.testing.assert_array_equal(y, expected(X * 2))
+        assert not first.done()
+        gate.set()
+        np.testing.assert_array_equal((await first)[0], expected(X))
+    events = json.loads(await anyio.Path(file).read_text())["traceEvents"]
+    spans = [(e["cat"], e["ts"], e["ts"] + e["dur"]) for e in events if e["ph"] == "X"]
+    inside = [cat for cat, start, stop in spans if began <= start <= stop <= ended]
+    assert sorted(inside) == ["cpu", "npu", "npu"]  # all of the second, while the first was held
+    assert sorted(cat for cat, *_ in spans) == ["cpu", "cpu", "npu", "npu", "npu", "npu"]
 
 
 async def test_a_request_counts_once_however_many_segments_it_has(path):
