@@ -69,6 +69,8 @@ def _attention(p: Parts, node: onnx.NodeProto) -> bool:
     plain = len(node.output) <= 3 or not node.output[3]
     if not (p.known(*given) and plain and not _operand(node, _LENGTHS)):
         return False
+    if any(p.types.get(name, TensorProto.FLOAT) != TensorProto.FLOAT for name in node.input[:3]):
+        return False
     if attrs.get("left_window_size", -1) >= 0 or attrs.get("right_window_size", -1) >= 0:
         return False
     flat = len(p.shapes[node.input[0]]) == 3

@@ -89,7 +89,7 @@ class _Expander:
             row = _ROWS.get(node.op_type)
             if row is not None and self._can(node, row):
                 self._expand(node, row)
-            elif node.op_type == _CONCAT:
+            elif node.op_type == _CONCAT and all(n in self.constants for n in node.input[3::3]):
                 self._concat(node)
             elif node.op_type in _MOVES and node.input[0] in self.formats:
                 self._move(node)
@@ -99,7 +99,8 @@ class _Expander:
         self.graph.node.extend(self.nodes)
 
     def _keep(self, node: onnx.NodeProto) -> None:
-        if node.op_type == "QuantizeLinear" and len(node.input) > 2:
+        known = len(node.input) > 2 and node.input[1] in self.constants
+        if node.op_type == "QuantizeLinear" and known:
             self.formats[node.output[0]] = (node.input[1], node.input[2])
         self.nodes.append(node)
 
@@ -108,9 +109,12 @@ class _Expander:
         attrs = attributes(node)
         if attrs.get("channels_last", 0) or attrs.get("opset", 13) < 13:
             return False
-        scales = [node.input[at + 1] for at in row.codes]
-        has_bias = 0 <= row.bias < len(node.input) and node.input[row.bias]
-        if has_bias and any(name not in self.constants for name in (*scales, node.input[row.bias])):
+        numbers = [name for at in row.codes for name in node.input[at + 1 : at + 3]]
+        numbers += node.input[row.output : row.output + 2]
+        if 0 <= row.bias < len(node.input):
+            numbers.append(node.input[row.bias])
+        known = [self.constants.get(name) for name in numbers if name]
+        if any(value is None or value.dtype == np.float16 for value in known):
             return False
         return row.op != "Gemm" or (attrs.get("alpha", 1.0) == 1.0 and len(node.input) > row.output)
 
@@ -145,7 +149,9 @@ class _Expander:
         """Add a DequantizeLinear and return what it writes."""
         made = f"{where}:{source}"
         inputs = [source, *(name for name in numbers if name)]
-        node = helper.make_node("DequantizeLinear", inputs, [made], name=made, axis=axis)
+        several = self.constants[inputs[1]].size > 1
+        attrs = {"axis": axis} if several else {}  # older operator sets have no axis
+        node = helper.make_node("DequantizeLinear", inputs, [made], name=made, **attrs)
         self.nodes.append(node)
         return made
 
@@ -171,6 +177,7 @@ class _Expander:
         if scale.size == 1:
             scale = scale.reshape(())
         self.graph.initializer.append(numpy_helper.from_array(scale, step))
+        self.constants[step] = scale
         return self._dequantise(node.input[row.bias], (step,), f"{node.output[0]}:bias", 0)
 
     def _concat(self, node: onnx.NodeProto) -> None:
