@@ -150,7 +150,9 @@ class _Expander:
         made = f"{where}:{source}"
         inputs = [source, *(name for name in numbers if name)]
         several = self.constants[inputs[1]].size > 1
-        attrs = {"axis": axis} if several else {}  # older operator sets have no axis
+        attrs: dict[str, Any] = (
+            {"axis": axis} if several else {}
+        )  # older operator sets have no axis
         node = helper.make_node("DequantizeLinear", inputs, [made], name=made, **attrs)
         self.nodes.append(node)
         return made
