@@ -86,6 +86,8 @@ def _attention(p: Parts, node: onnx.NodeProto) -> bool:
     if mask is None or not wanted:
         return False
     mixed = _mixed(p, (q, k, v), mask, sizes, attrs)
+    if p.types.get(_operand(node, _MASK)) == TensorProto.BOOL:
+        mixed = p.node("Mul", mixed, _seeing(p, mask))
     shape = (sizes.batch, sizes.heads * sizes.groups, sizes.rows, p.shapes[v][-1])
     if not flat:
         p.reshape(mixed, shape, node.output[0])
@@ -141,6 +143,12 @@ def _mask(p: Parts, node: onnx.NodeProto, sizes: _Heads, *, causal: bool) -> str
     seen = np.arange(sizes.total)[None, :] <= np.arange(sizes.rows)[:, None] + sizes.past
     steps = p.const(np.where(seen, 0.0, _MASKED), np.float32)
     return p.node("Add", found, steps) if found else steps
+
+
+def _seeing(p: Parts, mask: str) -> str:
+    """Return 1 for rows that see a key and 0 for those that see none: their result is zero."""
+    best = p.node("ReduceMax", mask, p.const([-1], np.int64), keepdims=1)
+    return p.node("Exp", best)
 
 
 def _mixed(

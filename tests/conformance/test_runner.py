@@ -19,7 +19,9 @@ STRIDE = 29
 ONCE_WRONG = (
     "test_affine_grid_2d_expanded",
     "test_and3d",
+    "test_attention_23_boolmask_fullymasked_row_nan_robustness",
     "test_attention_4d_fp16",
+    "test_attention_causal_boolmask_nan_robustness",
     "test_qlinearconv",
     "test_argmin_default_axis_random_select_last_index",
     "test_basic_deform_conv_with_padding",
