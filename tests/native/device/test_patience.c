@@ -50,7 +50,37 @@ static void credit_grows_with_short_waits_and_shrinks_with_long_ones(void) {
   CHECK_INT(p.credit, -1);
 }
 
+static int misses_until_credit(mx_patience *p, uint64_t waited_ns) {
+  for (int misses = 1; misses <= 1000; misses++) {
+    mx_patience_learn(p, MX_SPIN_NS, waited_ns);
+    if (p->credit > 0) return misses;
+  }
+  return 0;
+}
+
+/* Two that sleep for one another must not do so for ever. */
+static void near_misses_are_tried_again_now_and_then(void) {
+  mx_patience p = {0};
+  const int first = misses_until_credit(&p, 2 * MX_SPIN_NS);
+  CHECK(first > 10);
+  mx_patience_learn(&p, MX_SPIN_NS, 2 * MX_SPIN_NS); /* in vain: the credit is gone */
+  CHECK_INT(p.credit, 0);
+  CHECK_INT(misses_until_credit(&p, 2 * MX_SPIN_NS), first);
+  p = (mx_patience){.credit = -16}; /* a penalty ends, too */
+  CHECK(misses_until_credit(&p, 2 * MX_SPIN_NS) >= first);
+  p = (mx_patience){0};
+  CHECK_INT(misses_until_credit(&p, 100 * MX_SPIN_NS), 0); /* far too late is no reason to try */
+}
+
+static void near_misses_count_in_a_row_only(void) {
+  mx_patience p = {0};
+  for (int i = 0; i < 1000; i++) mx_patience_learn(&p, MX_SPIN_NS, (i % 5 ? 2 : 100) * (uint64_t)MX_SPIN_NS);
+  CHECK_INT(p.credit, 0);
+}
+
 int main(void) {
+  near_misses_are_tried_again_now_and_then();
+  near_misses_count_in_a_row_only();
   without_credit_nobody_looks();
   spinning_ends_when_it_is_ready_or_in_vain();
   credit_grows_with_short_waits_and_shrinks_with_long_ones();
