@@ -243,8 +243,9 @@ class Port:
                 call.deadline_ns, call.priority, after,
             )  # fmt: skip
         except BaseException:
-            _guard.release(claim)
-            self._release()
+            if not self._runs_unseen(slot, job):
+                _guard.release(claim)
+                self._release()
             raise
         self.submitted += 1
         if self.watchers:
@@ -274,8 +275,9 @@ class Port:
         try:
             self.ring.launch(slot, job, entry, lease.held, options)
         except BaseException:
-            job.land()
-            self._release()
+            if not self._runs_unseen(slot, job):
+                job.land()
+                self._release()
             raise
         self.submitted += 1
         if self.watchers:
@@ -302,10 +304,7 @@ class Port:
                 flight.job.land()
                 self.give_back(flight.slot)
             raise
-        status, accepted = self.ring.launch_all(flights) if flights else (_binding.OK, 0)
-        for flight in flights[accepted:]:
-            flight.job.land()
-            self._release()
+        status, accepted = self._hand_over(flights) if flights else (_binding.OK, 0)
         self.submitted += accepted
         if self.watchers:
             for flight in flights[:accepted]:
@@ -316,6 +315,31 @@ class Port:
                 flight.job.cancel()
             raise problem
         return [flight.job for flight in flights]
+
+    def _hand_over(self, flights: Sequence[Flight]) -> tuple[int, int]:
+        """Submit; what the device does not take gives credit and lease back."""
+        try:
+            status, accepted = self.ring.launch_all(flights)
+        except BaseException:
+            for flight in flights:
+                if not self._runs_unseen(flight.slot, flight.job):
+                    flight.job.land()
+                    self._release()
+            raise
+        for flight in flights[accepted:]:
+            flight.job.land()
+            self._release()
+        return status, accepted
+
+    def _runs_unseen(self, slot: Slot, job: BaseJob) -> bool:
+        """Cancel a job that the device has although its submission raised; False if it has not."""
+        if slot.job is not job:
+            return False
+        self.submitted += 1
+        if self.watchers:
+            self.admitted(job)
+        job.cancel()
+        return True
 
     def _board(self, lease: Lease, entry: Entry) -> Flight:
         slot = self.take()

@@ -150,9 +150,8 @@ class Ring:
             slot.job, slot.keep = job, (arrays, outputs, model)
             job._user_data = slot.user_data  # noqa: SLF001 - ring and job are one mechanism
             status = request.submit(self.handle, slot.user_data, deadline_ns, priority, after)
-        except BaseException:  # the slot must not be lost
-            slot.job = slot.keep = None
-            self._free.append(slot)
+        except BaseException:
+            self._withdraw([slot])
             raise
         if status < 0:
             slot.job = slot.keep = None
@@ -177,14 +176,14 @@ class Ring:
         user_data = slot.user_data = slot.user_data + _NEXT_GENERATION
         slot.job, slot.keep = job, keep
         job._user_data = user_data  # noqa: SLF001 - ring and job are one mechanism
-        status = _binding.CANCELED
         try:
             status = entry.submit(self.handle, user_data, options)
-        finally:
-            if status < 0:  # the slot must not be lost
-                slot.job = slot.keep = None
-                self._free.append(slot)
+        except BaseException:
+            self._withdraw([slot])
+            raise
         if status < 0:
+            slot.job = slot.keep = None
+            self._free.append(slot)
             raise _binding.error(status)
 
     def launch_all(self, flights: Sequence[Flight]) -> tuple[int, int]:
@@ -202,13 +201,14 @@ class Ring:
             slot.job, slot.keep = job, keep
             job._user_data = user_data  # noqa: SLF001 - ring and job are one mechanism
             requests.append((entry, user_data))
-        accepted, status = 0, _binding.CANCELED
         try:
             status, accepted = self._batch.submit(self.handle, requests)
-        finally:
-            for flight in flights[accepted:]:  # no slot must be lost
-                flight.slot.job = flight.slot.keep = None
-                self._free.append(flight.slot)
+        except BaseException:
+            self._withdraw([flight.slot for flight in flights])
+            raise
+        for flight in flights[accepted:]:  # no slot must be lost
+            flight.slot.job = flight.slot.keep = None
+            self._free.append(flight.slot)
         return status, accepted
 
     def carry(self, slot: Slot, form: _entries.Form, array: Array, output: Array) -> int:
@@ -218,7 +218,8 @@ class Ring:
         and ``settle_carried`` is to follow.
 
         Args:
-            slot: taken by the caller; given back when this raises, and when it was carried.
+            slot: taken by the caller; given back when it was carried, and when this raises, unless
+                ``slot.keep`` is set then: the device has the request, and it needs a job.
             form: of the request.
             array: the input.
             output: where the device writes.
@@ -232,13 +233,15 @@ class Ring:
         user_data = slot.user_data = slot.user_data + _NEXT_GENERATION
         try:
             count = form.carry(self.handle, user_data, array, output, self._reaper)
-        except BaseException:  # the slot must not be lost
-            self._free.append(slot)
+        except BaseException:
+            if self._withdraw([slot]):
+                slot.keep = (form, array, output)
             raise
         if count >= _entries.CARRIED:
             self._free.append(slot)
         elif count < 0:
             self._free.append(slot)
+            self._salvage()  # completions of others were taken nevertheless
             raise _binding.error(count)
         return count
 
@@ -256,15 +259,48 @@ class Ring:
         Returns:
             Whether it is safe to sleep: False means that more is there and the ring readable.
         """
-        completions, armed = self._reaper.reap(self.handle)
-        self._settle(completions)
+        try:
+            completions, armed = self._reaper.reap(self.handle)
+            self._settle(completions)
+        except BaseException:
+            self._salvage()
+            _binding.notify(self.handle)
+            raise
         if not armed:
             _binding.notify(self.handle)
         return armed
 
     def harvest(self) -> None:
         """Settle what is there without arming the descriptor: for those who wait in C."""
-        self._settle(self._reaper.harvest(self.handle))
+        try:
+            self._settle(self._reaper.harvest(self.handle))
+        except BaseException:
+            self._salvage()
+            raise
+
+    # A signal handler may raise, as that of SIGINT does, between a native call and its result. What
+    # the call did is found out afterwards: no request may run whose memory nobody keeps.
+
+    def _withdraw(self, slots: Sequence[Slot]) -> int:
+        """Free the slots of requests that the device does not have; return how many it has.
+
+        Args:
+            slots: of a submission that raised, in its order; none of them has a completion.
+        """
+        self._salvage()
+        known = sum(slot.job is not None and slot not in slots for slot in self._slots)
+        accepted = max(_binding.in_flight(self.handle) - known, 0)
+        for slot in slots[accepted:]:
+            slot.job = slot.keep = None
+            self._free.append(slot)
+        return accepted
+
+    def _salvage(self) -> None:
+        """Settle completions that were taken and not looked at; the others fit no slot any more."""
+        if self._slots:
+            stale = self.stale
+            self._settle(self._reaper.carried(BUDGET))
+            self.stale = stale
 
     def _settle(self, completions: Iterator[tuple[int, int, int, int, int, int]]) -> None:
         now = time.monotonic_ns()
