@@ -10,6 +10,8 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import numpy as np
+
 from maccel_aio._core import _blocking
 from maccel_aio._core._accelerator import BaseAccelerator
 from maccel_aio._core._backends import is_running
@@ -222,12 +224,20 @@ class Model(BlockingModel):
             MaccelError: as the asynchronous twin does.
         """
         self._warn_in_loop()
+        given = (out, cache_size, params, deadline, priority)
+        if (
+            type(x) is np.ndarray and timeout is None and out is None and deadline is None
+            and type(priority) is int and not (priority or cache_size or params)
+        ):  # fmt: skip
+            form = self.forms.find(x)
+            if form is not None:
+                return self.run_usual(form, x)
         limit = None if timeout is None else time.monotonic() + timeout
         if type(x) is Lease:
-            return self.infer_lease(x, (out, cache_size, params, deadline, priority), limit)
-        arrays = self.converted(x)
-        prepared = self.prepare(arrays, out, cache_size, params, deadline, priority)
+            return self.infer_lease(x, given, limit)
+        prepared = self.prepare(self.converted(x), *given)
         if prepared.plan is not None:
+            self.forms.learn(x, prepared)
             return self._run(prepared.call(), limit)
         steps = prepared.steps
         turn = None if steps is None else ThreadTurn(steps.state.turns, steps.slots)

@@ -14,6 +14,7 @@ from maccel_aio._core._blocking_caches import BlockingCaches
 from maccel_aio._core._blocking_leases import BufferPool
 from maccel_aio._core._blocking_parts import run_parts
 from maccel_aio._core._blocking_stream import BackgroundJob
+from maccel_aio._core._express import Forms
 from maccel_aio._core._lease_model import lease_options, terms_for
 from maccel_aio._core._turns import ThreadTurn
 from maccel_aio.errors import MaccelError, WaitTimeoutError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._entries import Options
+    from maccel_aio._core._express import Form
     from maccel_aio._core._lease import Lease
     from maccel_aio._core._lease_model import Given
     from maccel_aio._core._port import Call
@@ -44,6 +46,8 @@ class BlockingModel(BlockingCaches):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as there
         super().__init__(*arguments, **options)
         self._local = threading.local()
+        #: Calls that need no conversion. Their thread would only wait: it may be a core meanwhile.
+        self.forms = Forms(_binding.HERE)
         #: Counts the requests of a model of several segments.
         self._tally: Tally | None = None
 
@@ -90,6 +94,23 @@ class BlockingModel(BlockingCaches):
             port.settle_cancelled(job, self.cancel_grace)
             raise WaitTimeoutError("no result in time: the request was cancelled")
         return job.result()
+
+    def run_usual(self, form: Form, array: Array) -> list[Array]:
+        """Carry out a request of one contiguous input and one output, the short way if it is brief.
+
+        Raises:
+            MaccelError: as ``infer`` does.
+        """
+        port: ThreadPort = self._local.__dict__.get("port") or self._port_here()
+        made = port.run_usual(form, array)
+        if isinstance(made, list):
+            return made
+        try:
+            made.wait()
+        except BaseException:  # also KeyboardInterrupt: nothing may run on unseen
+            port.settle_cancelled(made, self.cancel_grace)
+            raise
+        return made.result()
 
     def _tally_here(self) -> Tally:
         with self._lock:

@@ -12,9 +12,12 @@ from maccel_aio._core._port import Call, Port
 
 if TYPE_CHECKING:
     from maccel_aio._core._arrays import Plan
+    from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
+
+_FORMS_KEPT = 64
 
 
 class Form:
@@ -40,6 +43,40 @@ class Form:
     def call(self, array: Array) -> Call:
         """Return the usual request."""
         return Call(self.native.handle, self.plan, [array], None, 0, 0, self.flags)
+
+
+class Forms:
+    """The forms of a model's calls, by what tells one from another. Any thread.
+
+    Args:
+        flags: of every request.
+    """
+
+    __slots__ = ("_known", "flags")
+
+    def __init__(self, flags: int = 0) -> None:
+        self.flags = flags
+        self._known: dict[object, Form] = {}
+
+    def find(self, array: Array) -> Form | None:
+        """Return the form of a call with an array that the device can read as it is."""
+        form = self._known.get((array.shape, array.strides, array.dtype))
+        return form if form is not None and array.flags.aligned else None
+
+    def learn(self, x: object, prepared: Prepared) -> None:
+        """Remember the form of a call that needs no conversion, for the next one like it."""
+        plan, bundle = prepared.plan, prepared.loaded.stages[0].bundle
+        if plan is None or bundle is None or plan.needs_copy or prepared.out is not None:
+            return
+        if prepared.loaded.finish_ns:  # every call has a deadline of its own
+            return
+        array = prepared.arrays[0]
+        simple = plan.contiguous == (True,) and [one.contiguous for one in plan.results] == [True]
+        if simple and array is x:
+            if len(self._known) >= _FORMS_KEPT:
+                self._known.clear()
+            key = (array.shape, array.strides, array.dtype)
+            self._known[key] = Form(bundle.handle, plan, self.flags)
 
 
 class ExpressPort(Port):

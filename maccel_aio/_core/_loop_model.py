@@ -13,7 +13,7 @@ from maccel_aio._core._arrays import as_arrays
 from maccel_aio._core._async_job import Job, LoopPort, settled
 from maccel_aio._core._base_model import BaseModel
 from maccel_aio._core._edges import convert, converts_large
-from maccel_aio._core._express import Form
+from maccel_aio._core._express import Forms
 from maccel_aio._core._reactor import RING_CREDITS, reactor_for
 from maccel_aio._core._segments import Credits, SegmentedJob
 from maccel_aio._core._types import JobState
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._buffer import Buffer
     from maccel_aio._core._config import ModelConfig
+    from maccel_aio._core._express import Form
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._observe import Hooks
     from maccel_aio._core._port import Call
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
     #: out, cache_size, params, deadline, priority: as callers gave them.
     Given = tuple[Sequence[Array | Buffer] | None, int, object, float | None, int]
-
-#: Forms of calls that a model remembers.
-_FORMS_KEPT = 64
 
 
 class LoopModel(BaseModel):
@@ -68,10 +66,8 @@ class LoopModel(BaseModel):
             cancel_grace=cancel_grace, hooks=hooks,
         )  # fmt: skip
         self._port: LoopPort | None = None
-        #: By (shape, strides, dtype) of the only input: calls that need no conversion.
-        self.forms: dict[object, Form] = {}
-        #: Of every request.
-        self.flags = 0
+        #: Calls that need no conversion.
+        self.forms = Forms()
 
     # ---- ports
 
@@ -254,21 +250,6 @@ class LoopModel(BaseModel):
                 await self._settle(port, made)
                 return made.result()
         return (await self._run_on(port, form.call(array), None)).result()
-
-    def learn(self, x: object, prepared: Prepared) -> None:
-        """Remember the form of a call that needs no conversion, for the next one like it."""
-        plan, bundle = prepared.plan, prepared.loaded.stages[0].bundle
-        arrays = prepared.arrays
-        if plan is None or bundle is None or plan.needs_copy or prepared.out is not None:
-            return
-        if prepared.loaded.finish_ns:  # every call has a deadline of its own
-            return
-        simple = plan.contiguous == (True,) and [one.contiguous for one in plan.results] == [True]
-        if simple and arrays[0] is x:
-            if len(self.forms) >= _FORMS_KEPT:
-                self.forms.clear()
-            key = (arrays[0].shape, arrays[0].strides, arrays[0].dtype)
-            self.forms[key] = Form(bundle.handle, plan, self.flags)
 
     async def _cancel(self, port: LoopPort, job: BaseJob) -> None:
         """Cancel a job; wait for the device only if it writes the caller's own arrays."""

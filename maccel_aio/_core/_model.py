@@ -108,7 +108,7 @@ class Model(LeaseModel):
             except BaseException:
                 await self.aclose()
                 raise
-            self.flags = _binding.HERE
+            self.forms.flags = _binding.HERE
 
     async def _check_brief(self) -> None:
         """Refuse a model that would keep the event loop busy for longer than ``INLINE_LIMIT_S``."""
@@ -223,13 +223,13 @@ class Model(LeaseModel):
             type(x) is np.ndarray and out is None and deadline is None
             and type(priority) is int and not (priority or cache_size or params)
         ):  # fmt: skip
-            form, port = self.forms.get((x.shape, x.strides, x.dtype)), self._port
-            if form is not None and port is not None and port.is_usable() and x.flags.aligned:
+            form, port = self.forms.find(x), self._port
+            if form is not None and port is not None and port.is_usable():
                 return await self.infer_usual(port, form, x)
         if type(x) is Lease:
             return await self.infer_lease(x, (out, cache_size, params, deadline, priority))
         prepared = await self._ready(x, out, (cache_size, params, deadline, priority))
-        self.learn(x, prepared)
+        self.forms.learn(x, prepared)
         return (await self.run(prepared)).result()
 
     async def _ready(

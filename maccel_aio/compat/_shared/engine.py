@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from maccel_aio._core._base_model import Prepared
-    from maccel_aio._core._blocking import ThreadPort
-    from maccel_aio._core._express import Form
     from maccel_aio._core._port import Call
     from maccel_aio._core._resident import Loaded
     from maccel_aio._typing import Array
@@ -43,23 +41,6 @@ class Engine(sync.Model):
             MaccelError: as ``infer`` does.
         """
         return self._run(call, None)
-
-    def run_usual(self, form: Form, array: Array) -> list[Array]:
-        """Carry out a request of one contiguous input and one output, the short way if it is brief.
-
-        Raises:
-            MaccelError: as ``infer`` does.
-        """
-        port: ThreadPort = self._local.__dict__.get("port") or self._port_here()
-        made = port.run_usual(form, array)
-        if isinstance(made, list):
-            return made
-        try:
-            made.wait()
-        except BaseException:  # also KeyboardInterrupt: nothing may run on unseen
-            port.settle_cancelled(made, self.cancel_grace)
-            raise
-        return made.result()
 
     def begin(self, call: Call) -> sync.Job:
         """Submit a request and return its job; blocks only while no credit is free.
