@@ -95,15 +95,18 @@ class ExpressPort(Port):
             ClosedError: if the model is closed.
             MaccelError: as the native status says.
         """
+        output = np.empty(form.shape, form.dtype)
         slot = self.take()
         if slot is None:
             return None
         ring = self.ring
         try:
-            output = np.empty(form.shape, form.dtype)
             count = ring.carry(slot, form.native, array, output)
         except BaseException:
-            self._release()
+            if slot.keep is None:
+                self._release()
+            else:  # the device has it
+                self._runs_unseen(slot, self._adopt(slot, form, array, [output], 0))
             raise
         self.submitted += 1
         if count < _entries.CARRIED:

@@ -86,6 +86,18 @@ def test_what_the_device_has_keeps_its_memory_until_it_is_done(rig):
     assert _guard.claims() == 0
 
 
+def test_the_short_way_keeps_what_the_device_has(rig):
+    one = rig(HANGS)
+    port, form = express(one)
+    with interrupted("maccel_ring_carry", "c_return"):
+        port.express(form, X)
+    assert (one.ring.busy, port.in_flight, port.submitted) == (1, 1, 1)
+    assert one.ring._slots[0].keep is not None
+    one.device.release(10.0)
+    one.ring.reap()
+    assert (one.ring.busy, port.in_flight, one.ring.stale) == (0, 0, 0)
+
+
 def test_others_that_the_short_way_took_are_settled(rig):
     one = rig("null:0?inline=1")
     port, form = express(one)
