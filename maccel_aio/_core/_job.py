@@ -70,6 +70,11 @@ class BaseJob:
         """Return whether the device writes memory of the caller."""
         return bool(self._claim) or self._lease is not None
 
+    def _release(self) -> None:
+        """Give the caller's arrays back, once: another claim may have the same name afterwards."""
+        claim, self._claim = self._claim, ()
+        _guard.release(claim)
+
     def land(self) -> None:
         """Give a lease back to its holder: the device has let go of its memory."""
         lease, self._lease = self._lease, None
@@ -116,11 +121,15 @@ class BaseJob:
             self.state = JobState.CANCELLED
             self._port.wake(self)
             return CancelOutcome.REMOVED
-        status = self._port.ring.cancel(self._user_data)
+        return self._withdrawn(self._port.ring.cancel(self._user_data))
+
+    def _withdrawn(self, status: int) -> CancelOutcome:
+        """Take the device's answer. Up to the new state there is no call, so no other thread."""
+        if self.state is not JobState.QUEUED:  # its thread has taken the completion meanwhile
+            return CancelOutcome.REMOVED if status == _binding.OK else CancelOutcome.DONE
         if status == _binding.OK:
             self.state = JobState.CANCELLED
-            _guard.release(self._claim)  # no core has seen it, and none will
-            self._claim = ()
+            self._release()  # no core has seen it, and none will
             self.land()
             self._port.wake(self)
             return CancelOutcome.REMOVED
@@ -137,7 +146,7 @@ class BaseJob:
         self._timing = timing
         port = self._port
         if self._claim:
-            _guard.release(self._claim)
+            self._release()
         state = self.state
         if self._retry is not None and status == _binding.DEVICE_LOST and state is JobState.QUEUED:
             self._move(status)

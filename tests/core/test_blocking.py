@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import sys
 import threading
 import time
 import warnings
@@ -363,3 +364,36 @@ def test_a_cancelled_job_calls_back_once(plus_path):
             job.wait()
     assert sorted(map(id, told)) == sorted(map(id, jobs))
     told.clear()
+
+
+def test_a_completion_that_another_thread_takes_meanwhile_decides_a_cancelled_job(plus_path):
+    """The thread that cancels stands between the device's answer and the job's state."""
+    out = np.zeros(8, np.float32)
+    with (
+        maccel.Accelerator("fault:soft:0?delay_ms=30") as acc,
+        acc.load(plus_path) as model,
+    ):
+        job: Any = model.submit(X, out=[out])
+        until(lambda: acc.stats().running == 1)
+        waited = threading.Event()
+
+        def wait_there(_, event, called):
+            if event == "c_return" and getattr(called, "__name__", "") == "maccel_ring_cancel":
+                sys.setprofile(None)
+                waited.wait(20)
+
+        outcomes = []
+
+        def cancel():
+            sys.setprofile(wait_there)
+            outcomes.append(job.cancel())
+
+        canceller = threading.Thread(target=cancel)
+        canceller.start()
+        until(lambda: job.wait(5))
+        waited.set()
+        canceller.join()
+        assert outcomes == [maccel.CancelOutcome.DONE]
+        assert job.wait(5)
+        np.testing.assert_array_equal(job.result()[0], X + 1)
+        assert model.stats().abandoned == 0
