@@ -130,8 +130,8 @@ def _mask(p: Parts, node: onnx.NodeProto, sizes: _Heads, *, causal: bool) -> str
     name, found = _operand(node, _MASK), ""
     if name:
         shape = p.shapes[name]
-        if shape[-1] not in (1, sizes.total) or len(shape) < 2:
-            return None
+        if shape[-1] != sizes.total or len(shape) < 2:
+            return None  # keys beyond a narrower mask do not count
         full = (1,) * (4 - len(shape)) + shape
         heads = (1, 1) if full[1] == 1 else (sizes.heads, sizes.groups)
         if p.types.get(name) == TensorProto.BOOL:

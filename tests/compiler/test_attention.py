@@ -123,6 +123,13 @@ def test_what_has_no_form_runs_on_the_cpu_as_a_whole(tmp_path: Path) -> None:
     assert check(scores, shapes, tmp_path) == ["Attention"]
 
 
+def test_a_mask_narrower_than_the_keys_is_not_repeated_over_them(tmp_path: Path) -> None:
+    shapes: Shapes = heads(4, 2) | {"mask": (ROWS, 1)}
+    model = model_of("Attention", list(shapes), shapes)
+    report = compiler.compile(model, tmp_path / "m.mxq", precision="float32")
+    assert [layer.op for layer in report.layers] == ["Attention"]
+
+
 @pytest.mark.parametrize("interleaved", [0, 1])
 @pytest.mark.parametrize("turned", [0, 4])
 @pytest.mark.parametrize("flat", [False, True])
