@@ -59,6 +59,9 @@ _ROWS = {
 
 _CONCAT = "QLinearConcat"
 
+_ONE_AXIS = 13
+"""From this operator set on Softmax works on one dimension, not on all from that on."""
+
 
 def has_qoperators(model: onnx.ModelProto) -> bool:
     """Whether the model has operators on codes that can be written in float."""
@@ -71,15 +74,17 @@ def expand_qoperators(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    _Expander(result.graph).run()
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    _Expander(result.graph, max(versions, default=_ONE_AXIS)).run()
     return result
 
 
 class _Expander:
     """Works on one graph in place; used once."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, version: int) -> None:
         self.graph = graph
+        self.version = version
         self.constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
         self.formats: dict[str, tuple[str, str]] = {}
         self.nodes: list[onnx.NodeProto] = []
@@ -91,7 +96,7 @@ class _Expander:
                 self._expand(node, row)
             elif node.op_type == _CONCAT and all(n in self.constants for n in node.input[3::3]):
                 self._concat(node)
-            elif node.op_type in _MOVES and node.input[0] in self.formats:
+            elif self._moves(node):
                 self._move(node)
             else:
                 self._keep(node)
@@ -104,10 +109,17 @@ class _Expander:
             self.formats[node.output[0]] = (node.input[1], node.input[2])
         self.nodes.append(node)
 
+    def _moves(self, node: onnx.NodeProto) -> bool:
+        """Whether all that a node makes are codes that it read."""
+        places = node.op_type == "MaxPool" and len(node.output) > 1
+        return node.op_type in _MOVES and node.input[0] in self.formats and not places
+
     def _can(self, node: onnx.NodeProto, row: _Row) -> bool:
         """Whether the float operator says all that this node says."""
         attrs = attributes(node)
         if attrs.get("channels_last", 0) or attrs.get("opset", 13) < 13:
+            return False
+        if row.op == "Softmax" and self.version < _ONE_AXIS and attrs.get("axis", -1) != -1:
             return False
         numbers = [name for at in row.codes for name in node.input[at + 1 : at + 3]]
         numbers += node.input[row.output : row.output + 2]
@@ -123,6 +135,8 @@ class _Expander:
         if 0 <= row.bias < len(node.input) and node.input[row.bias]:
             names.append(self._bias(node, row))
         attrs = {k: v for k, v in attributes(node).items() if k not in row.dropped}
+        if row.op == "Softmax":
+            attrs.setdefault("axis", -1)  # the default of older operator sets is another
         self._write(node, row.op, names, attrs, list(node.input[row.output : row.output + 2]))
 
     def _write(
@@ -180,7 +194,7 @@ class _Expander:
             scale = scale.reshape(())
         self.graph.initializer.append(numpy_helper.from_array(scale, step))
         self.constants[step] = scale
-        return self._dequantise(node.input[row.bias], (step,), f"{node.output[0]}:bias", 0)
+        return self._dequantise(node.input[row.bias], (step,), f"{node.output[0]}:bias", -1)
 
     def _concat(self, node: onnx.NodeProto) -> None:
         out = node.output[0]

@@ -131,6 +131,56 @@ def test_what_cannot_be_said_in_float_stays(tmp_path):
     assert "QGemm" in [n.op_type for n in expand_qoperators(model).graph.node]
 
 
+def _pooled(op: str, version: int, outputs: int = 1, **attrs: Any) -> onnx.ModelProto:
+    """Quantise x, double it, apply `op` from codes to codes."""
+    weights = {"s": np.float32(0.03), "z": np.uint8(128), "t": np.float32(1 / 256)}
+    softmax = op == "QLinearSoftmax"
+    names = ["d", "s", "z", "t", "z0"] if softmax else ["d"]
+    weights["z0"] = np.uint8(0)
+    made = ["p", "places"][:outputs]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node(
+            "QLinearAdd", ["q", "s", "z", "q", "s", "z", "s", "z"], ["d"], domain=DOMAIN
+        ),
+        helper.make_node(op, names, made, domain=DOMAIN if softmax else "", **attrs),
+        helper.make_node("DequantizeLinear", ["p", *(names[3:] or ("s", "z"))], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    places = helper.make_tensor_value_info("places", TensorProto.INT64, None)
+    constants = [numpy_helper.from_array(np.asarray(v), k) for k, v in weights.items()]
+    graph = helper.make_graph(nodes, "g", [x], [y, places][:outputs], constants)
+    opsets = [helper.make_opsetid("", version), helper.make_opsetid(DOMAIN, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize("version", [11, 12, 13, 17])
+@pytest.mark.parametrize("axis", [{}, {"axis": 1}, {"axis": -1}])
+def test_shares_are_of_one_dimension_in_older_operator_sets_too(version, axis):
+    model = _pooled("QLinearSoftmax", version, opset=13, **axis)
+    feed = {"x": RNG.standard_normal((1, 2, 4, 4)).astype(np.float32)}
+    (want,), (have,) = reference(model, feed), reference(expand_qoperators(model), feed)
+    assert np.abs(want - have).max() <= 1.001 / 256
+
+
+def test_places_of_a_pooling_are_not_quantised():
+    model = _pooled("MaxPool", 17, 2, kernel_shape=[2, 2], strides=[2, 2])
+    feed = {"x": RNG.standard_normal((1, 2, 4, 4)).astype(np.float32)}
+    want, have = reference(model, feed), reference(expand_qoperators(model), feed)
+    for one, other in zip(want, have, strict=True):
+        np.testing.assert_array_equal(other, one)
+
+
+def test_biases_in_a_row_have_a_scale_for_each_column():
+    shape, rest, attrs = CASES["QGemm"]
+    model, _, scale = _model("QGemm", [*rest[:3], BIAS[None], *rest[4:]], attrs, shape)
+    feed = {"x": RNG.standard_normal(shape).astype(np.float32)}
+    (want,), (have,) = reference(model, feed), reference(expand_qoperators(model), feed)
+    step = _step(list(model.graph.initializer), scale)
+    assert np.abs(want - have).max() <= step * 1.001
+
+
 def test_other_models_are_not_touched():
     model = helper.make_model(
         helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], [])
