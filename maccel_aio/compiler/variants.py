@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def compile_variants(
         options: the others of ``compile``.
 
     Returns:
-        A report for each variant.
+        A report for each variant; path and size are those of the one file.
 
     Raises:
         CompileError: as ``compile`` does; or there are no variants, or two with the same shapes.
@@ -64,8 +65,9 @@ def compile_variants(
                 compiler.compile(model, path, shapes=shapes, calibration=source, **options)
             )
             files.append(path.read_bytes())
-    container.write(target, merge(files))
-    return reports
+    data = merge(files)
+    written = container.write(target, data)
+    return [replace(report, path=str(written), file_bytes=len(data)) for report in reports]
 
 
 def merge(files: Sequence[bytes]) -> bytes:

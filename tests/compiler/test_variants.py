@@ -32,6 +32,7 @@ def test_the_arrays_choose_the_variant(tmp_path):
     path = tmp_path / "m.mxq"
     reports = compile_variants(model, path, shapes, precision="float32")
     assert [report.layers[0].where for report in reports] == ["npu", "npu", "cpu"]
+    assert {(r.path, r.file_bytes) for r in reports} == {(str(path), path.stat().st_size)}
     with maccel_aio.sync.load(path) as loaded:
         assert (loaded.manifest.name, len(loaded.manifest.variants)) == ("m", 3)
         for size in (*SIZES, (1, 3, 5, 21), (1, 3, 8, 9)):
