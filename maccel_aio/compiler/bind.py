@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from maccel_aio.errors import CompileError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 _EXAMPLE = "1x3x224x224"
 
@@ -43,7 +43,7 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> None:
         if name not in known:
             raise CompileError(f"constant given for {name!r}; the model's inputs are {[*known]}")
         kind = known[name].type.tensor_type
-        array = np.asarray(given, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        array = _as_type(name, given, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
         dims = [d.dim_value for d in kind.shape.dim]
         fits = len(dims) == array.ndim and all(
             size in (0, got) for size, got in zip(dims, array.shape, strict=True)
@@ -52,6 +52,20 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> None:
             raise CompileError(f"constant for {name!r} has shape {array.shape}, the input {dims}")
         model.graph.initializer.append(numpy_helper.from_array(array, name))
         model.graph.input.remove(known[name])
+
+
+def _as_type(name: str, given: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a constant as what its input takes."""
+    try:
+        array = np.asarray(given)
+        with np.errstate(invalid="ignore"):
+            same = array.astype(dtype)
+        lost = dtype.kind in "iub" and array.dtype.kind in "iubf" and not (same == array).all()
+    except (TypeError, ValueError) as error:
+        raise CompileError(f"constant for {name!r} is no array of {dtype.name}: {error}") from error
+    if lost:
+        raise CompileError(f"constant for {name!r}: {given!r} is not of {dtype.name}")
+    return same
 
 
 def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> Bound:

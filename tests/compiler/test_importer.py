@@ -167,8 +167,22 @@ def test_inputs_may_become_constants() -> None:
 
 @pytest.mark.parametrize(
     ("constants", "message"),
-    [({"other": 1.0}, "inputs are"), ({"rate": 2.0}, "shape"), ({"rate": [1, 2]}, "shape")],
+    [
+        ({"other": 1.0}, "inputs are"),
+        ({"rate": 2.0}, "shape"),
+        ({"rate": [1, 2]}, "shape"),
+        ({"rate": "fast"}, "'rate' is no array of float32"),
+        ({"rate": [[1], [2, 3]]}, "'rate' is no array of float32"),
+    ],
 )
 def test_constants_have_to_fit(constants: dict[str, Any], message: str) -> None:
     with pytest.raises(CompileError, match=message):
         import_model(rated(), constants=constants)
+
+
+@pytest.mark.parametrize("value", [2.7, float("nan"), 2**40])
+def test_constants_lose_nothing_in_the_type_of_their_input(value: float) -> None:
+    model = rated()
+    model.graph.input[1].type.tensor_type.elem_type = TensorProto.INT32
+    with pytest.raises(CompileError, match="is not of int32"):
+        import_model(model, constants={"rate": [value]})
