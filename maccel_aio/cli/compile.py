@@ -41,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="NAME=1x3x224x224",
-        help="fix the shape of an input; may be repeated",
+        help="fix the shape of an input; may be repeated; -1 for a dimension of variable length",
     )
     parser.add_argument(
         "--preprocess",
@@ -75,7 +75,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Return shapes by input name from ``NAME=1x3x224x224`` texts.
+    """Return shapes by input name from ``NAME=1x3x224x224`` texts; -k is any multiple of k.
 
     Raises:
         InvalidError: a text has another form, or a name comes twice.
@@ -87,7 +87,7 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
             shape = tuple(int(size) for size in dims.lower().split("x"))
         except ValueError:
             shape = ()
-        if not equals or not name or not shape or min(shape) < 1:
+        if not equals or not name or not shape or 0 in shape:
             raise InvalidError(f"--shape {text}: wanted NAME=1x3x224x224")
         if name in shapes:
             raise InvalidError(f"--shape {name} is given twice")

@@ -13,11 +13,11 @@ from maccel_aio.errors import InvalidError
 
 
 def test_shapes_are_read_by_name() -> None:
-    found = parse_shapes(["input.1=1x3x480x640", "a=b=7"])
-    assert found == {"input.1": (1, 3, 480, 640), "a=b": (7,)}
+    found = parse_shapes(["input.1=1x3x480x640", "a=b=7", "ids=1x-1"])
+    assert found == {"input.1": (1, 3, 480, 640), "a=b": (7,), "ids": (1, -1)}
 
 
-@pytest.mark.parametrize("text", ["x", "x=", "=1x2", "x=1x0", "x=1xa", "x=-1x2"])
+@pytest.mark.parametrize("text", ["x", "x=", "=1x2", "x=1x0", "x=1xa", "x=1x--2"])
 def test_shapes_of_another_form_are_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="--shape"):
         parse_shapes([text])
