@@ -60,7 +60,11 @@ class Mover:
                 self._replica.begin()
                 await self._replica.model.take_over(job, self._x, self._left())
                 return
-        except (DeviceLostError, BufferInUseError):  # no other is left, or the memory is in use
+        except BufferInUseError as problem:  # the job is lost with its first device, not this one
+            replica, self._replica = self._replica, None
+            if replica is not None:
+                replica.end(problem)
+        except DeviceLostError:  # no other is left
             pass
         except MaccelError as problem:
             status = problem.code

@@ -8,7 +8,7 @@ import pytest
 
 import maccel_aio
 from maccel_aio import testing
-from maccel_aio._core import _replica
+from maccel_aio._core import _guard, _replica
 from tests.core.test_jobs import until
 
 X = np.arange(8, dtype=np.float32)
@@ -298,3 +298,23 @@ async def test_a_chained_job_ends_with_its_device(plus_path):
         with pytest.raises(maccel_aio.DeviceLostError):
             await job
         assert model.stats().retried == 0
+
+
+async def test_a_device_that_cannot_take_a_moved_job_because_of_its_memory_is_not_lost(plus_path):
+    dying = testing.faulty_accelerator(delay=0.02, lose_after=0, cores=1)
+    outs = [np.zeros(8, np.float32) for _ in range(2)]
+    async with (
+        dying,
+        maccel_aio.open_pool([dying, "fault:soft:1?delay_ms=100&cores=1"]) as pool,
+        pool.load(plus_path, max_inflight=1) as model,
+    ):
+        jobs = [model.try_submit(X, out=[out]) for out in outs]
+        moving = next(job for job in jobs if job._port is model.replicas[0].port_here())
+        await until(lambda: moving._user_data == 0)
+        claim = _guard.claim([outs[jobs.index(moving)]])  # by a request of somebody else
+        with pytest.raises(maccel_aio.DeviceLostError):
+            await moving
+        _guard.release(claim)
+        await until(lambda: {one.load for one in model.stats().replicas} == {0})
+        assert [one.health for one in model.stats().replicas] == ["lost", "ok"]
+        np.testing.assert_array_equal((await model.infer(X))[0], X + 1)
