@@ -7,6 +7,7 @@ life of a ring, parks tasks, wakes them, and starts background tasks. It holds i
 from __future__ import annotations
 
 import sys
+from asyncio import AbstractEventLoop
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio.lowlevel import current_token
@@ -65,13 +66,13 @@ def current() -> Loop:
     Raises:
         RuntimeError: if none runs.
     """
-    token = current_token().native_token
-    if "trio" in sys.modules:
-        from maccel_aio._core._backends import _trio
+    if isinstance(current_token().native_token, AbstractEventLoop):
+        return _asyncio.AsyncioLoop()
+    # Only in a loop of trio: whoever has none may not have the package, and no other loop is to
+    # wait while another thread imports it.
+    from maccel_aio._core._backends import _trio
 
-        if _trio.owns(token):
-            return _trio.TrioLoop()
-    return _asyncio.AsyncioLoop()
+    return _trio.TrioLoop()
 
 
 def is_running() -> bool:

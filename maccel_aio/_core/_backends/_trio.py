@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("maccel_aio")
 
 
-def owns(token: object) -> bool:
-    """Return whether a native loop token is trio's."""
-    return isinstance(token, trio.lowlevel.TrioToken)
-
-
 class _Parked:
     """One suspended task; ``task`` is None once it is rescheduled or cancelled."""
 
