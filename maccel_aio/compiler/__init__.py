@@ -219,7 +219,9 @@ def _numbers(
     if precision != "int8":
         return NumericResult(None, {}), None
     given = graph.given_scales
-    if calibration is None and given is None and any(not n.reason for n in graph.nodes):
+    if not any(_on_npu(node) for node in graph.nodes):
+        calibration = None  # no formats to choose, and sizes of inputs may be variable
+    elif calibration is None and given is None:
         raise CompileError(
             "int8 needs calibration data (pictures, arrays or .npz), or precision='float32'"
         )

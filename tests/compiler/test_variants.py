@@ -54,6 +54,19 @@ def test_every_variant_has_its_own_calibration(tmp_path):
             assert np.abs(loaded.infer(one["x"][0])[0] - want).max() < 0.05 * np.abs(want).max()
 
 
+def test_one_calibration_serves_a_variant_of_variable_lengths_too(tmp_path):
+    model, rng = _model(), np.random.default_rng(3)
+    data = {"x": rng.standard_normal((4, *SIZES[0])).astype(np.float32)}
+    path = tmp_path / "m.mxq"
+    shapes = [{"x": SIZES[0]}, {"x": (1, 3, -1, -1)}]
+    reports = compile_variants(model, path, shapes, calibration=data)
+    assert [report.layers[0].precision for report in reports] == ["int8", "cpu"]
+    assert [report.samples for report in reports] == [4, 0]
+    with maccel_aio.sync.load(path) as loaded:
+        x = rng.standard_normal((1, 3, 9, 7)).astype(np.float32)
+        np.testing.assert_allclose(loaded.infer(x)[0], _expected(model, x), atol=1e-5)
+
+
 def test_variants_that_are_none_or_alike_are_refused(tmp_path):
     path = tmp_path / "m.mxq"
     with pytest.raises(CompileError, match="0 variants"):
