@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anyio
 import numpy as np
 
+from maccel_aio.errors import InvalidError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -143,6 +145,11 @@ class Bench:
             computing.append(await self._model.speedrun(1))
 
         await for_seconds(self._seconds, self._depth, once)
+        if not any(computing):
+            raise InvalidError(
+                "nothing of this model runs on the device, so there is no speed run to measure; "
+                "maccel-aio summary lists its layers"
+            )
         cores = min(self._depth, self._accelerator.info.workers)
         return cores / statistics.mean(computing)
 

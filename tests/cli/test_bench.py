@@ -19,6 +19,20 @@ def test_the_figures_are_printed(classifier, capsys):
         assert word in out
 
 
+def test_a_model_that_is_not_on_the_device_is_refused(tmp_path, capsys):
+    node = onnx.helper.make_node("Acos", ["x"], ["y"])
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3])
+        for name in ("x", "y")
+    ]
+    graph = onnx.helper.make_graph([node], "g", ends[:1], ends[1:])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    maccel_aio.compile(model, tmp_path / "host.mxq", precision="float32")
+    assert main(["bench", str(tmp_path / "host.mxq"), *FAST]) == 1
+    assert "nothing of this model runs on the device" in capsys.readouterr().err
+
+
 def test_json_has_every_figure(classifier, capsys):
     assert main(["bench", str(classifier), *FAST, "--depth", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
