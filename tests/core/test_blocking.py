@@ -169,6 +169,35 @@ def test_timeouts_in_each_state(plus_path):
         model.infer(X)
 
 
+def test_calls_like_one_before_take_the_short_way_and_give_the_same(plus_path):
+    unaligned = np.frombuffer(b"-" + X.tobytes(), np.uint8)[1:].view(np.float32)
+    assert not unaligned.flags.aligned
+    with maccel.Accelerator(ONE_CORE) as acc, acc.load(plus_path) as model:
+        assert model.forms.find(X) is None
+        outputs = [model.infer(X + index)[0] for index in range(5)]
+        assert model.forms.find(X) is not None
+        for index, output in enumerate(outputs):  # none of them overwritten by a later call
+            np.testing.assert_array_equal(output, X + index + 1)
+        assert model.forms.find(unaligned) is None
+        np.testing.assert_array_equal(model.infer(unaligned)[0], X + 1)
+        np.testing.assert_array_equal(model.infer(np.repeat(X, 2)[::2])[0], X + 1)
+        assert model.stats().completed == 7
+    with pytest.raises(maccel_aio.ClosedError):
+        model.infer(X)
+
+
+def test_the_short_way_is_for_calls_without_options(plus_path):
+    with maccel.Accelerator(ONE_CORE) as acc, acc.load(plus_path) as model:
+        model.infer(X)
+        out = np.zeros(8, np.float32)
+        assert model.infer(X, out=[out])[0] is out
+        np.testing.assert_array_equal(out, X + 1)
+        with pytest.raises(maccel_aio.DeadlineError):
+            model.infer(X, deadline=0.0)
+        with pytest.raises(maccel_aio.InvalidError):
+            model.infer(X, priority="high")
+
+
 def test_an_array_of_a_hung_request_is_quarantined(plus_path):
     with maccel.Accelerator("fault:soft:0?hang_every=1") as acc:
         model = acc.load(plus_path, cancel_grace=0.02)
