@@ -16,6 +16,7 @@ import maccel_aio
 import maccel_aio.sync as maccel
 from maccel_aio import CancelOutcome, JobState
 from maccel_aio._core import _blocking, _guard
+from maccel_aio._core._backends import _trio  # noqa: F401 - two loops must not import it at once
 
 X = np.arange(8, dtype=np.float32)
 ONE_CORE = "fault:soft:0?cores=1&delay_ms=20"
