@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from maccel_aio._core._async_job import Job
     from maccel_aio._core._loop_model import Given
     from maccel_aio._core._replica import Replica
+
+logger = logging.getLogger("maccel_aio")
 
 
 class Mover:
@@ -60,15 +63,22 @@ class Mover:
                 self._replica.begin()
                 await self._replica.model.take_over(job, self._x, self._left())
                 return
-        except BufferInUseError as problem:  # the job is lost with its first device, not this one
-            replica, self._replica = self._replica, None
-            if replica is not None:
-                replica.end(problem)
         except DeviceLostError:  # no other is left
             pass
+        except BufferInUseError as problem:
+            self._come_away(problem)
         except MaccelError as problem:
             status = problem.code
+        except Exception as problem:  # whoever waits for the job must not wait for ever
+            logger.exception("the input of %r cannot be submitted again", job)
+            self._come_away(problem)
         job.fail(status)
+
+    def _come_away(self, problem: Exception) -> None:
+        """Leave a device that is well: the job is lost with the one before."""
+        replica, self._replica = self._replica, None
+        if replica is not None:
+            replica.end(problem)
 
     def _left(self) -> Given:
         out, cache_size, params, deadline, priority = self._given

@@ -318,3 +318,30 @@ async def test_a_device_that_cannot_take_a_moved_job_because_of_its_memory_is_no
         await until(lambda: {one.load for one in model.stats().replicas} == {0})
         assert [one.health for one in model.stats().replicas] == ["lost", "ok"]
         np.testing.assert_array_equal((await model.infer(X))[0], X + 1)
+
+
+class Once:
+    """An input that can be read once only."""
+
+    def __init__(self):
+        self.reads = 0
+
+    def __array__(self, dtype=None, copy=None):
+        self.reads += 1
+        if self.reads > 1:
+            raise ValueError("it was read before")
+        return np.array(X, dtype=dtype)
+
+
+async def test_a_moved_job_whose_input_cannot_be_read_again_ends(plus_path):
+    dying = testing.faulty_accelerator(delay=0.005, lose_after=0)
+    async with (
+        dying,
+        maccel_aio.open_pool([dying, "soft:1"]) as pool,
+        pool.load(plus_path) as model,
+    ):
+        job = await model.submit(Once())
+        with anyio.fail_after(5), pytest.raises(maccel_aio.DeviceLostError):
+            await job
+        await until(lambda: {one.load for one in model.stats().replicas} == {0})
+        assert [one.health for one in model.stats().replicas] == ["lost", "ok"]
