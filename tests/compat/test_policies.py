@@ -55,3 +55,15 @@ def test_an_expired_call_is_dropped_or_kept(image_path: str, pixels: Any) -> Non
     assert made is not None
     assert np.array_equal(made[0], pixels + 1)
     kept.dispose()
+
+
+@pytest.mark.parametrize("name", ["get_latency_consumed", "get_latency_finished"])
+def test_latencies_are_not_kept(image_path: str, pixels: Any, name: str) -> None:
+    model = maccel.load(image_path)
+    model.infer(pixels)
+    with pytest.raises(maccel.MAccelError, match="NotImplemented occurred") as caught:
+        getattr(model, name)()
+    assert caught.value.code is StatusCode.NotImplemented
+    assert caught.value.reason == "latencies are not kept"
+    model.dispose()
+    assert not hasattr(qbruntime.Model, name)
