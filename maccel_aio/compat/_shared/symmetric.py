@@ -41,7 +41,7 @@ class SymmetricRunner(Runner):
         result_dtype(variant, arrays, to_float)
         if _is_exact(variant, to_float):
             return super().infer(arrays, outputs, wanted, to_float)
-        made = super().infer(_decode(variant, arrays), None, wanted, False) or []
+        made = super().infer(_recode(variant, arrays), None, wanted, True) or []
         codes = made if to_float else _encode(variant, made)
         if outputs is None:
             return codes
@@ -61,7 +61,7 @@ class SymmetricRunner(Runner):
         result_dtype(variant, arrays, to_float)
         if _is_exact(variant, to_float):
             return super().begin(arrays, to_float)
-        job, _ = super().begin(_decode(variant, arrays), False)
+        job, _ = super().begin(_recode(variant, arrays), True)
         return job, None if to_float else functools.partial(_encode, variant)
 
 
@@ -71,10 +71,13 @@ def _is_exact(variant: Variant, to_float: bool) -> bool:
     return all(tensor.coding.zero_point == 0 for tensor in tensors)
 
 
-def _decode(variant: Variant, arrays: Sequence[Array]) -> list[Array]:
-    """Return the real values, float32, of int8 inputs."""
+def _recode(variant: Variant, arrays: Sequence[Array]) -> list[Array]:
+    """Return the NPU's own elements for int8 inputs.
+
+    They are bytes again, because a model that takes pixels takes no real values.
+    """
     return [
-        array.astype(np.float32) * np.float32(tensor.symmetric_coding.scale)
+        tensor.quantise(array.astype(np.float32) * np.float32(tensor.symmetric_coding.scale))
         for tensor, array in zip(variant.inputs, arrays, strict=True)
     ]
 

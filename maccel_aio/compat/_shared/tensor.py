@@ -120,8 +120,10 @@ class Tensor:
         if self.takes_pixels or array.dtype.kind not in "biuf":
             raise InvalidError(f"{self.spec.name!r} takes {self.native_dtype}, not {array.dtype}")
         real = array.astype(np.float32)
-        if not self.quantised:
-            return real
+        return self.quantise(real) if self.quantised else real
+
+    def quantise(self, real: Array) -> Array:
+        """Return the int8 elements that are nearest to real values, float32."""
         scale, zero = self.coding
         codes = np.rint(real * (np.float32(1) / np.float32(scale))) + np.float32(zero)
         made: Array = np.clip(codes, -128, 127).astype(np.int8)
