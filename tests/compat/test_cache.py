@@ -243,6 +243,46 @@ def test_tails_that_are_none(model: Any, call: str, arguments: Any, error: Any) 
     assert read(model, 20) == "abcdefghijklmnopqrst"
 
 
+def test_float_inputs_are_no_int8_ones(model: Any) -> None:
+    calls = [model.infer_to_float, model.infer_chw_to_float, model.infer_async_to_float]
+    calls += [model.infer_hwc_to_float] if hasattr(model, "infer_hwc_to_float") else []
+    for call in calls:
+        for x in (X[:, :5], X[:, :5].astype(np.int8)):
+            with pytest.raises(RuntimeError) as problem:
+                call(x)
+            assert code(problem) == "Model_DtypeMismatched"
+
+
+def test_sequences_that_are_none(slots: Any) -> None:
+    item = qbruntime.BatchParam
+    for params, wanted in (
+        ([item(5, 0, 3)], "Model_NoCache"),
+        ([item(5, 0, -1)], "Model_NoCache"),
+        ([item(5, -1, 0)], "Model_CacheOverflow"),
+        ([item(5, 36, 0)], "Model_CacheOverflow"),
+        ([item(3, 0, 1), item(2, 0, 1)], "Model_ShapeMismatched"),
+        ([item(5, 0, 0), item(0, 0, 1)], "Model_ShapeMismatched"),
+        ([item(4, 0, 0)], "Model_ShapeMismatched"),
+    ):
+        with pytest.raises(qbruntime.QbRuntimeError) as problem:
+            slots.infer(X[:, :5], None, 0, params)
+        assert code(problem) == wanted, params
+    for no_params in (["5"], 5, [None], "5"):
+        with pytest.raises(TypeError, match="BatchParam"):
+            slots.infer(X[:, :5], None, 0, no_params)
+    assert slots.dump_cache_memory(0) == [bytes(SIZE)] * 2
+
+
+def test_a_size_or_a_batch_that_is_none(model: Any) -> None:
+    for x, size, wanted in (
+        (X[:, :5], -1, "Model_CacheOverflow"),
+        (np.stack([X[:, :5]] * 2), 0, "Model_ShapeMismatched"),
+    ):
+        with pytest.raises(RuntimeError) as problem:
+            model.infer(x, None, size)
+        assert code(problem) == wanted
+
+
 def test_a_model_without_a_cache(image: Any, package: ModuleType) -> None:
     assert image.get_cache_infos() == []
     if package is maccel:

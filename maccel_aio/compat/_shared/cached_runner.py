@@ -9,11 +9,12 @@ import numpy as np
 from maccel_aio._core._arrays import cast, needs_cast
 from maccel_aio._typing import override
 from maccel_aio.compat._shared import shapes
+from maccel_aio.compat._shared.batch_param import check_params, check_size
 from maccel_aio.compat._shared.plan import Layout, find_items
 from maccel_aio.compat._shared.runner import Begun, Runner, is_filled
 from maccel_aio.compat._shared.tensor import Tensor, Tokens, fill_up
 from maccel_aio.compat._shared.variant import Variant
-from maccel_aio.errors import InvalidError
+from maccel_aio.errors import InvalidError, ShapeError
 
 if TYPE_CHECKING:
     from maccel_aio._core._manifest import Manifest
@@ -86,10 +87,15 @@ class CachedRunner(Runner):
             The outputs; None where the client brought a list.
 
         Raises:
+            TypeError: if the params are none.
             ValueError: if the arrays do not fit.
             MaccelError: as the core does.
         """
         layout, ready = self._ready(arrays, wanted)
+        check_size(cache_size)
+        if params:
+            state = self.engine.manifest.state
+            check_params(params, 0 if state is None else state.slots)
         made = self.engine.infer(ready, cache_size=cache_size, params=params)
         shown = _show(layout, made)
         if outputs is None:
@@ -115,7 +121,7 @@ class CachedRunner(Runner):
         _, layouts = shapes.find_variant([array.shape for array in arrays], self.shapes)
         layout = find_items(arrays, layouts.choose(wanted))
         if layout.items != 1:
-            raise InvalidError("a call of a model with a cache has one item: use params for more")
+            raise ShapeError("a call of a model with a cache has one item: use params for more")
         made: list[Array] = []
         for tensor, array in zip(self.variants[0].inputs, arrays, strict=True):
             if array.dtype == np.int8:

@@ -231,6 +231,8 @@ class RawModel(Generic[StateT]):
             if runner is None:
                 return self._refuse(arrays, wanted)
             if isinstance(runner, CachedRunner):
+                if to_float:
+                    raise InvalidError("a model with a cache takes float32 inputs: use infer")
                 return runner.infer_cached(arrays, outputs, wanted, size, params)
             return runner.infer(arrays, outputs, wanted, to_float)
         except MaccelError as problem:
