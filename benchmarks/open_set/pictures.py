@@ -51,7 +51,11 @@ def frames(video: str, step: int) -> list[Image.Image]:
     """Return every `step`-th frame of one of the zoo's videos."""
     with av.open(str(zoo.get(video))) as opened:
         every = enumerate(opened.decode(video=0))
-        return [frame.to_image() for index, frame in every if index % step == 0]
+        return [
+            Image.fromarray(frame.to_ndarray(format="rgb24"))
+            for index, frame in every
+            if index % step == 0
+        ]
 
 
 def crops(image: Image.Image, count: int, seed: int, least: float = 0.5) -> list[Image.Image]:

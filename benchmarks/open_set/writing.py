@@ -105,8 +105,8 @@ def paper(seed: int, height: int = 640, width: int = 640) -> NDArray[np.uint8]:
     if rng.random() < 0.5:
         top, left = (int(v) for v in rng.integers(0, 320, 2))
         patch = rng.integers(0, 255, (6, 6, 3)).astype(np.uint8)
-        size = (int(rng.integers(150, 320)), int(rng.integers(150, 320)))
-        pixels[top : top + size[1], left : left + size[0]] = cv2.resize(patch, size)
+        block = (int(rng.integers(150, 320)), int(rng.integers(150, 320)))
+        pixels[top : top + block[1], left : left + block[0]] = cv2.resize(patch, block)
     y = int(rng.integers(10, 40))
     while y < height - 50:
         size = int(rng.integers(14, 40))

@@ -89,7 +89,8 @@ async def close_midway(world: World) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(crowd, world, model, CLOSING, 24)
             await anyio.sleep(dice.random() * 0.01)
-            await dice.choice([model, acc]).aclose(drain=dice.choice([0.0, 1.0]))
+            closes: list[maccel_aio.Model | maccel_aio.Accelerator] = [model, acc]
+            await dice.choice(closes).aclose(drain=dice.choice([0.0, 1.0]))
 
 
 def _faults(dice: random.Random) -> dict[str, Any]:

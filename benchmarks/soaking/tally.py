@@ -39,7 +39,7 @@ class Tally:
         del job
         if token not in self._open:
             self.problem("a request ended twice")
-        self._open.discard(token)  # type: ignore[arg-type]  # whatever it is
+        self._open.discard(token)
 
     def on_drop(self, reason: str, n: int) -> None:
         """So many requests were turned away."""

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +21,8 @@ def files(tmp_path: Path) -> list[str]:
     m = Model({"x": (1, 3, 8, 8)})
     model = m.build(m.conv(m.add("Relu", m.conv("x", (6, 3, 3, 3))), (4, 6, 1, 1)))
     onnx.save(model, tmp_path / "m.onnx")
-    np.savez(tmp_path / "data.npz", **m.feed(4))
+    arrays: dict[str, Any] = m.feed(4)
+    np.savez(tmp_path / "data.npz", **arrays)
     maccel_aio.compile(model, tmp_path / "m.mxq", calibration=tmp_path / "data.npz")
     return [str(tmp_path / name) for name in ("m.onnx", "m.mxq", "data.npz")]
 

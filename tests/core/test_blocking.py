@@ -16,7 +16,6 @@ import maccel_aio
 import maccel_aio.sync as maccel
 from maccel_aio import CancelOutcome, JobState
 from maccel_aio._core import _blocking, _guard
-from maccel_aio._core._backends import _trio  # noqa: F401 - two loops must not import it at once
 
 X = np.arange(8, dtype=np.float32)
 ONE_CORE = "fault:soft:0?cores=1&delay_ms=20"
@@ -196,7 +195,7 @@ def test_the_short_way_is_for_calls_without_options(plus_path):
         with pytest.raises(maccel_aio.DeadlineError):
             model.infer(X, deadline=0.0)
         with pytest.raises(maccel_aio.InvalidError):
-            model.infer(X, priority="high")
+            model.infer(X, priority="high")  # type: ignore[arg-type]
 
 
 def test_an_array_of_a_hung_request_is_quarantined(plus_path):
@@ -383,7 +382,7 @@ def test_callbacks_of_many_threads_come_while_all_do_something_else(plus_path):
 
 
 def test_a_cancelled_job_calls_back_once(plus_path):
-    told = []
+    told: list[object] = []
     with maccel.Accelerator(ONE_CORE) as acc, acc.load(plus_path) as model:
         jobs = [model.submit(X) for _ in range(3)]
         for job in jobs:

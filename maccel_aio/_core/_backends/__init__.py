@@ -7,7 +7,6 @@ life of a ring, parks tasks, wakes them, and starts background tasks. It holds i
 from __future__ import annotations
 
 import sys
-from asyncio import AbstractEventLoop
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio.lowlevel import current_token
@@ -66,7 +65,7 @@ def current() -> Loop:
     Raises:
         RuntimeError: if none runs.
     """
-    if isinstance(current_token().native_token, AbstractEventLoop):
+    if _asyncio.owns(current_token().native_token):
         return _asyncio.AsyncioLoop()
     # Only in a loop of trio: whoever has none may not have the package, and no other loop is to
     # wait while another thread imports it.

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("maccel_aio")
 
 
+def owns(token: object) -> bool:
+    """Return whether a native loop token is asyncio's, or of a loop like uvloop's."""
+    return isinstance(token, asyncio.AbstractEventLoop)
+
+
 class AsyncioLoop:
     """The loop that runs in the thread of the constructor."""
 
