@@ -281,6 +281,9 @@ class _Chooser:
     def _summand(self, name: str) -> bool:
         if len(self.graph.tensor(name).dims) < 2 or self._pooled(name):
             return False
+        maker = self.makers.get(name)
+        if maker is not None and maker.op == "Pow":
+            return False  # a table of 8 bits; wider, every power would be computed
         for node in self.readers[name]:
             if node.residual is not None and node.residual.tensor == name:
                 return True

@@ -76,6 +76,15 @@ def test_the_residual_stream_can_stay_8_bit() -> None:
     assert storage(choose(b.graph(last), everywhere, options))[stem] == "u8"
 
 
+@pytest.mark.parametrize(("op", "dtype"), [("Pow", "u8"), ("Activation", "s16")])
+def test_a_factor_that_is_a_power_stays_8_bit_since_a_table_makes_it(op: str, dtype: str) -> None:
+    b = Builder((1, 4, 8, 8))
+    conv = b.conv("x", 4)
+    factor = b.add(op, [b.conv("x", 4)], (1, 4, 8, 8))
+    last = b.conv(b.add("Mul", [conv, factor], (1, 4, 8, 8)), 4)
+    assert storage(choose(b.graph(last), everywhere))[factor] == dtype
+
+
 @pytest.mark.parametrize("op", ["Softmax", "LayerNorm"])
 def test_softmax_and_layer_norm_read_float(op: str) -> None:
     b = Builder((1, 4, 8, 8))
