@@ -8,20 +8,18 @@
 #define MAX_CREDIT 4
 #define PENALTY (-16) /* waits without spinning after a spin during which the CPU was taken away */
 #define PAUSES 32     /* between two looks at the clock */
-#define LOOKS 4       /* at the clock between two offers of this CPU to others */
 #define NEAR 8        /* a near miss ends within so many spins */
 #define MANY_NEAR 32 /* near misses in a row before a spin is tried again: 1 part in 32 of the time at most */
 
 int mx_patience_spin(mx_patience *patience, uint64_t most_ns, int (*ready)(void *self), void *self) {
   if (patience->credit <= 0) return 0;
   uint64_t start = maccel_now_ns(), now = start;
-  for (unsigned looks = 1; now - start < most_ns; looks++) {
+  while (now - start < most_ns) {
     for (int i = 0; i < PAUSES; i++) {
       if (ready(self)) return 1;
       mx_pause();
     }
-    /* The one who is waited for may be on this very CPU. */
-    if (looks % LOOKS == 0) sched_yield();
+    sched_yield(); /* the one who is waited for may be on this very CPU */
     now = maccel_now_ns();
   }
   if (now - start > 4 * most_ns) patience->credit = PENALTY; /* somebody else needs this CPU */
