@@ -6,7 +6,7 @@ python examples/cameras.py centerface.mxq VIDEO VIDEO ...
 A video stands in for a camera: its frames come in real time, whether somebody is ready or not.
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Iterator
 
@@ -52,4 +52,9 @@ async def main(model_path: str, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2:])
+    show = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=show)
+    parser.add_argument("model")
+    parser.add_argument("videos", nargs="+")
+    args = parser.parse_args()
+    anyio.run(main, args.model, args.videos)

@@ -4,7 +4,7 @@ maccel-aio zoo compile efficientnet_lite0 -o efficientnet_lite0.mxq
 python examples/classic_sync.py efficientnet_lite0.mxq PICTURE...
 """
 
-import sys
+import argparse
 
 from PIL import Image
 
@@ -25,4 +25,9 @@ def main(model_path: str, *pictures: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    show = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=show)
+    parser.add_argument("model")
+    parser.add_argument("pictures", nargs="+")
+    args = parser.parse_args()
+    main(args.model, *args.pictures)

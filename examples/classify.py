@@ -4,7 +4,7 @@ maccel-aio zoo compile efficientnet_lite0 -o efficientnet_lite0.mxq
 python examples/classify.py efficientnet_lite0.mxq PICTURE...
 """
 
-import sys
+import argparse
 
 import anyio
 import numpy as np
@@ -32,4 +32,9 @@ async def main(model_path: str, pictures: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2:])
+    show = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=show)
+    parser.add_argument("model")
+    parser.add_argument("pictures", nargs="+")
+    args = parser.parse_args()
+    anyio.run(main, args.model, args.pictures)

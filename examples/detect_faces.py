@@ -4,7 +4,7 @@ maccel-aio zoo compile centerface --shape 512x512 -o centerface.mxq
 python examples/detect_faces.py centerface.mxq PICTURE faces.png
 """
 
-import sys
+import argparse
 
 import anyio
 import numpy as np
@@ -29,5 +29,10 @@ async def main(model_path: str, picture: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    model, picture, target = sys.argv[1:4]
-    anyio.run(main, model, picture, target)
+    show = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=show)
+    parser.add_argument("model")
+    parser.add_argument("picture")
+    parser.add_argument("target")
+    args = parser.parse_args()
+    anyio.run(main, args.model, args.picture, args.target)

@@ -8,7 +8,7 @@ Both models live on one accelerator. The cut-outs of a picture are classified at
 one batch.
 """
 
-import sys
+import argparse
 
 import anyio
 import numpy as np
@@ -42,5 +42,10 @@ async def main(detector_path: str, classifier_path: str, picture: str) -> None:
 
 
 if __name__ == "__main__":
-    detector, classifier, picture = sys.argv[1:4]
-    anyio.run(main, detector, classifier, picture)
+    show = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=show)
+    parser.add_argument("detector")
+    parser.add_argument("classifier")
+    parser.add_argument("picture")
+    args = parser.parse_args()
+    anyio.run(main, args.detector, args.classifier, args.picture)

@@ -5,7 +5,7 @@ python examples/ocr.py FOLDER PICTURE [PICTURE ...]
 FOLDER keeps the compiled networks, and gets an annotated copy of every picture.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -64,4 +64,9 @@ async def main(folder: Path, pictures: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+    show = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=show)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    args = parser.parse_args()
+    anyio.run(main, args.folder, args.pictures)

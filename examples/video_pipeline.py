@@ -4,7 +4,7 @@ maccel-aio zoo compile centerface --shape 288x352 -o centerface.mxq
 python examples/video_pipeline.py centerface.mxq VIDEO annotated.mp4
 """
 
-import sys
+import argparse
 import time
 from typing import Any
 
@@ -47,5 +47,10 @@ async def main(model_path: str, source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    model, source, target = sys.argv[1:4]
-    anyio.run(main, model, source, target)
+    show = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=show)
+    parser.add_argument("model")
+    parser.add_argument("source")
+    parser.add_argument("target")
+    args = parser.parse_args()
+    anyio.run(main, args.model, args.source, args.target)

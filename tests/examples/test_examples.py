@@ -59,6 +59,15 @@ def test_an_example_uses_only_public_names(name):
         assert private == [], f"{name}:{node.lineno}"
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if "handler" not in n])
+def test_an_example_that_is_asked_for_help_says_what_it_takes(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = example(name, "--help")
+    assert "usage:" in out
+    assert ast.get_docstring(ast.parse((EXAMPLES / name).read_text(encoding="utf-8"))) in out
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.models
 @pytest.mark.timeout(300)
 def test_classify(zoo_model):
