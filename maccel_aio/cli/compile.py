@@ -33,8 +33,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--calibration",
         type=Path,
+        action="append",
         help="a directory of pictures, a .npz with an array per input, or a .npy; "
-        "may be left out for a quantised model",
+        "may be left out for a quantised model, and repeated: one for each --variant",
     )
     parser.add_argument(
         "--shape",
@@ -42,6 +43,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=[],
         metavar="NAME=1x3x224x224",
         help="fix the shape of an input; may be repeated; -1 for a dimension of variable length",
+    )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME=1x3x224x224[,NAME=...]",
+        help="one of several sets of shapes in the file; a call takes the first that fits it",
     )
     parser.add_argument(
         "--preprocess",
@@ -93,6 +101,21 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
             raise InvalidError(f"--shape {name} is given twice")
         shapes[name] = shape
     return shapes
+
+
+def parse_variants(texts: Iterable[str]) -> list[dict[str, tuple[int, ...]]] | None:
+    """Return sets of shapes from ``NAME=1x3x224x224,NAME=...`` texts; None without any.
+
+    Raises:
+        InvalidError: a text has another form.
+    """
+    found = []
+    for text in texts:
+        try:
+            found.append(parse_shapes(text.split(",")))
+        except InvalidError as error:
+            raise InvalidError(f"--variant {text}: wanted NAME=1x3x224x224,NAME=...") from error
+    return found or None
 
 
 def parse_preprocess(text: str) -> dict[str, Any]:
@@ -174,7 +197,7 @@ def load_metric(text: str) -> Callable[..., float]:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
-    shapes = parse_shapes(args.shape)
+    shapes, variants = parse_shapes(args.shape), parse_variants(args.variant)
     preprocess = parse_preprocess(args.preprocess) if args.preprocess else None
     accuracy = parse_target(args.accuracy_target, args.metric, args.most_wide)
 
@@ -184,14 +207,19 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         report = maccel_aio.compile(
             args.model,
             args.output,
-            calibration=args.calibration,
+            calibration=_one_or_several(args.calibration),
             shapes=shapes,
+            variants=variants,
             preprocess=preprocess,
             accuracy=accuracy,
             progress=lambda step, done, total: task.update(done, total, step),
         )
     show(report, console)
     return 0
+
+
+def _one_or_several(sources: list[Path] | None) -> Path | list[Path] | None:
+    return sources[0] if sources and len(sources) == 1 else sources
 
 
 _COLUMNS = (
@@ -207,8 +235,14 @@ _COLUMNS = (
 
 
 def show(report: CompileReport, console: Console) -> None:
-    """Print a report: the layer table, then what the whole came to."""
-    console.heading(f"{report.name}: layers")
+    """Print a report: of every variant the layer table, then what the whole came to."""
+    for number, one in enumerate(report.variants or (report,)):
+        _show(one, f", variant {number}" if report.variants else "", console)
+    console.result(report.to_json())
+
+
+def _show(report: CompileReport, which: str, console: Console) -> None:
+    console.heading(f"{report.name}{which}: layers")
     console.table(_COLUMNS, [_row(layer) for layer in report.layers])
     if report.search is not None:
         console.heading("accuracy")
@@ -217,7 +251,6 @@ def show(report: CompileReport, console: Console) -> None:
     console.fields(_overview(report))
     for warning in report.warnings:
         console.line(f"  warning: {warning}", "bad")
-    console.result(report.to_json())
 
 
 def _row(layer: LayerReport) -> list[Cell]:

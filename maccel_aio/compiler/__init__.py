@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -70,12 +70,30 @@ class _Clock:
         self.tell(name, 1, 1)
 
 
+@dataclass(frozen=True)
+class _Wishes:
+    """What `compile` is asked for beside shapes and calibration, as its arguments say."""
+
+    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None
+    name: str | None
+    progress: Progress | None
+    precision: Precision
+    simplify: bool
+    quantize: QuantizeOptions
+    measure: int
+    l2_bytes: int
+    state: StateOptions | None
+    accuracy: AccuracyTarget | None
+    constants: Mapping[str, ArrayLike] | None
+
+
 def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each stand alone
     model: ModelLike,
     out: str | os.PathLike[str],
     *,
-    calibration: Source | None = None,
+    calibration: Source | list[Source] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    variants: Sequence[Mapping[str, Sequence[int]]] | None = None,
     preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
     name: str | None = None,
     progress: Progress | None = None,
@@ -96,8 +114,10 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         calibration: samples that show the ranges of all tensors: ``{input: float array with a
             leading sample axis}``, an array, a directory of pictures, or a ``.npz`` file. May be
             left out for QDQ models and with ``precision="float32"`` or
-            ``"bfloat16"``.
+            ``"bfloat16"``. A list has one for each of the variants.
         shapes: fixed shapes of inputs by name; they win over what the model says.
+        variants: several sets of such shapes, the preferred ones first: one file holds all, and a
+            call takes the first that its arrays fit. What `shapes` says holds for every one.
         preprocess: how uint8 pixels become model inputs: ``mean``, ``std``, ``channels``; for all
             image inputs, or by input name.
         name: of the model in the file; the file name without suffix when left out.
@@ -119,7 +139,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
 
     Returns:
         What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
-        says why.
+        says why. With variants, the report of the first; its `variants` are those of all.
 
     Raises:
         CompileError: the model cannot be read, or a shape or the calibration is missing.
@@ -127,23 +147,56 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
         FileNotFoundError: the model, the calibration data or the folder of `out` does not exist.
         OSError: there is something at `out` that is no plain file.
     """
+    wishes = _Wishes(
+        preprocess, name, progress, precision, simplify, quantize or QuantizeOptions(), measure,
+        l2_bytes, state, _target(accuracy), constants,
+    )  # fmt: skip
+    if variants is not None:
+        sets = [{**(shapes or {}), **one} for one in variants]
+        return _several(model, out, calibration, sets, wishes)
+    if isinstance(calibration, list):
+        raise CompileError("a list of calibration data needs as many variants")
+    return _one(model, out, calibration, shapes, wishes)
+
+
+def _several(
+    model: ModelLike,
+    out: str | os.PathLike[str],
+    calibration: Source | list[Source] | None,
+    variants: Sequence[Mapping[str, Sequence[int]]],
+    wishes: _Wishes,
+) -> CompileReport:
+    from maccel_aio.compiler.variants import compile_variants
+
+    reports = compile_variants(model, out, variants, calibration=calibration, **vars(wishes))
+    return replace(reports[0], variants=tuple(reports))
+
+
+def _one(
+    model: ModelLike,
+    out: str | os.PathLike[str],
+    calibration: Source | None,
+    shapes: Mapping[str, Sequence[int]] | None,
+    wishes: _Wishes,
+) -> CompileReport:
+    precision, state, options = wishes.precision, wishes.state, wishes.quantize
     _check_wishes(precision, out)
-    clock = _Clock(progress)
+    clock = _Clock(wishes.progress)
     with clock.step("import"):
         graph = import_model(
-            model, shapes=shapes, constants=constants, name=name, simplify=simplify
-        )
+            model, shapes=shapes, constants=wishes.constants, name=wishes.name,
+            simplify=wishes.simplify,
+        )  # fmt: skip
         run_passes(graph)
         segments = _checked(graph, partition(graph), state)
-        options = quantize or QuantizeOptions()
         store_float_weights(graph, "bf16" if precision == "bfloat16" else options.float_weights)
     numbers, searched = _numbers(
-        graph, segments, calibration, preprocess, precision, options, _target(accuracy), clock
+        graph, segments, calibration, wishes.preprocess, precision, options, wishes.accuracy, clock
     )
     with clock.step("measure"):
-        found = _measured(graph, segments, numbers, precision, measure)
+        found = _measured(graph, segments, numbers, precision, wishes.measure)
     with clock.step("lower"):
-        built = build(graph, segments, numbers, precision, found, l2_bytes, state)
+        built = build(graph, segments, numbers, precision, found, wishes.l2_bytes, state)
         written = container.write(out, built.data)
     return _report(graph, built, numbers, str(written), clock, found, searched)
 

@@ -81,6 +81,7 @@ class CompileReport:
         seconds: time of each step.
         warnings: what a user should know.
         search: what was done for a wanted accuracy; None without one.
+        variants: the reports of all sets of shapes, where there are several; this is the first.
     """
 
     name: str
@@ -93,6 +94,7 @@ class CompileReport:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     search: SearchReport | None = None
+    variants: tuple[CompileReport, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -132,7 +134,8 @@ class CompileReport:
 
     @override
     def __str__(self) -> str:
-        return "\n".join([*_table(self.layers), "", *_summary(self)])
+        parts = self.variants or (self,)
+        return "\n\n".join("\n".join([*_table(p.layers), "", *_summary(p)]) for p in parts)
 
 
 def _decibel(value: float | None) -> str:

@@ -3,10 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import maccel_aio
+from maccel_aio.cli import main
 from maccel_aio.cli._console import Console
-from maccel_aio.cli.compile import load_metric, parse_preprocess, parse_shapes, parse_target, show
+from maccel_aio.cli.compile import (
+    load_metric,
+    parse_preprocess,
+    parse_shapes,
+    parse_target,
+    parse_variants,
+    show,
+)
 from maccel_aio.compiler.report import CompileReport, LayerReport
 from maccel_aio.compiler.search import SearchReport
 from maccel_aio.errors import InvalidError
@@ -26,6 +36,38 @@ def test_shapes_of_another_form_are_refused(text: str) -> None:
 def test_a_shape_given_twice_is_refused() -> None:
     with pytest.raises(InvalidError, match="twice"):
         parse_shapes(["x=1", "x=2"])
+
+
+def test_variants_are_sets_of_shapes() -> None:
+    assert parse_variants([]) is None
+    found = parse_variants(["x=1x3x8x8", "x=1x3x-8x8,m=4"])
+    assert found == [{"x": (1, 3, 8, 8)}, {"x": (1, 3, -8, 8), "m": (4,)}]
+
+
+@pytest.mark.parametrize("text", ["", "x=1,", "1x3", "x=2,x=3"])
+def test_variants_of_another_form_are_refused(text: str) -> None:
+    with pytest.raises(InvalidError, match="--variant"):
+        parse_variants([text])
+
+
+def test_a_file_of_two_variants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, "n"]) for n in ("x", "y"))
+    node = helper.make_node("Tanh", ["x"], ["y"])
+    (tmp_path / "m.onnx").write_bytes(
+        helper.make_model(helper.make_graph([node], "g", [x], [y])).SerializeToString()
+    )
+    arguments = ["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.mxq")]
+    for size in (4, 9):
+        np.save(tmp_path / f"{size}.npy", np.random.default_rng(size).random((5, 1, size)))
+        arguments += ["--variant", f"x=1x{size}", "--calibration", str(tmp_path / f"{size}.npy")]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "variant 0: layers" in out
+    assert "variant 1: layers" in out
+    manifest = maccel_aio.read_manifest(tmp_path / "m.mxq")
+    assert [one.inputs[0].shape for one in manifest.variants] == [(1, 4), (1, 9)]
 
 
 @pytest.mark.parametrize(

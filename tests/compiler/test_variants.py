@@ -42,6 +42,42 @@ def test_the_arrays_choose_the_variant(tmp_path):
             loaded.infer(np.zeros((1, 4, 8, 8), np.float32))
 
 
+def test_compile_takes_variants_and_reports_on_each(tmp_path):
+    model, path = _model(), tmp_path / "m.mxq"
+    report = maccel_aio.compile(
+        model, path, variants=[{"x": size} for size in SIZES], precision="float32"
+    )
+    assert [one.layers[0].output_shape for one in report.variants] == [
+        (1, 6, *s[2:]) for s in SIZES
+    ]
+    assert report.layers == report.variants[0].layers
+    assert (report.path, report.file_bytes) == (str(path), path.stat().st_size)
+    assert str(report).count("multiply-accumulates") == 2
+    assert len(report.to_json()["variants"]) == 2
+    with maccel_aio.sync.load(path) as loaded:
+        for size in SIZES:
+            x = np.random.default_rng(3).standard_normal(size).astype(np.float32)
+            np.testing.assert_allclose(loaded.infer(x)[0], _expected(model, x), atol=1e-5)
+
+
+def test_shapes_hold_for_all_variants(tmp_path):
+    m = Model({"a": (1, "n"), "b": (1, "k")})  # type: ignore[dict-item]
+    model, path = m.build(m.add("Concat", "a", "b", axis=1)), tmp_path / "m.mxq"
+    maccel_aio.compile(
+        model, path, shapes={"b": (1, 2)}, variants=[{"a": (1, 3)}, {"a": (1, 5)}],
+        precision="float32",
+    )  # fmt: skip
+    with maccel_aio.sync.load(path) as loaded:
+        for n in (3, 5):
+            found = loaded.infer([np.ones((1, n), np.float32), np.zeros((1, 2), np.float32)])
+            assert found[0].tolist() == [[1.0] * n + [0.0] * 2]
+
+
+def test_several_sources_of_calibration_need_variants(tmp_path):
+    with pytest.raises(CompileError, match="as many variants"):
+        maccel_aio.compile(_model(), tmp_path / "m.mxq", calibration=[{}, {}])
+
+
 def test_every_variant_has_its_own_calibration(tmp_path):
     model, rng = _model(), np.random.default_rng(3)
     data = [{"x": rng.standard_normal((4, *size)).astype(np.float32)} for size in SIZES]
