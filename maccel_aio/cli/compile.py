@@ -77,8 +77,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--most-wide",
         metavar="25%",
-        default="100%",
-        help="of the work, at most this share may leave 8 bits for the target",
+        help="of the work, at most this share may leave 8 bits for the target (all)",
     )
 
 
@@ -149,22 +148,34 @@ def _numbers(name: str, items: list[str]) -> float | list[float]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def parse_target(target: str | None, metric: str | None, most_wide: str) -> AccuracyTarget | None:
+def parse_target(
+    target: str | None, metric: str | None, most_wide: str | None
+) -> AccuracyTarget | None:
     """Return the accuracy that is asked for, or None.
 
     Raises:
-        InvalidError: a text is no number, or the metric cannot be imported.
+        InvalidError: a text is no number, the metric cannot be imported, or there is something to
+            judge or to limit, but no target.
     """
     if target is None:
         if metric is not None:
             raise InvalidError("--metric needs --accuracy-target, the least value of it")
+        if most_wide is not None:
+            raise InvalidError(
+                "--most-wide limits what --accuracy-target may change: give that too, such as "
+                "--accuracy-target 30dB"
+            )
         return None
     from maccel_aio.compiler import AccuracyTarget
 
     least = _number("--accuracy-target", target, "db")
-    share = _number("--most-wide", most_wide, "%")
-    share = share / 100 if most_wide.strip().endswith("%") else share
+    share = 1.0 if most_wide is None else _share("--most-wide", most_wide)
     return AccuracyTarget(least, None if metric is None else load_metric(metric), share)
+
+
+def _share(option: str, text: str) -> float:
+    number = _number(option, text, "%")
+    return number / 100 if text.strip().endswith("%") else number
 
 
 def _number(option: str, text: str, unit: str) -> float:

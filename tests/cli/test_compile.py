@@ -119,12 +119,14 @@ def test_the_report_is_shown_with_reasons_and_figures(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("texts", "wanted"),
     [
-        (("30dB", None, "100%"), (30.0, 1.0)),
+        (("30dB", None, None), (30.0, 1.0)),
         (("22.5", None, "25%"), (22.5, 0.25)),
         (("0.98", "math:dist", "0.1"), (0.98, 0.1)),
     ],
 )
-def test_a_target_is_read(texts: tuple[str, str | None, str], wanted: tuple[float, float]) -> None:
+def test_a_target_is_read(
+    texts: tuple[str, str | None, str | None], wanted: tuple[float, float]
+) -> None:
     found = parse_target(*texts)
     assert found is not None
     assert (found.least, found.most_wide) == pytest.approx(wanted)
@@ -140,16 +142,20 @@ def test_a_target_is_read(texts: tuple[str, str | None, str], wanted: tuple[floa
         ("30dB", "math:nothing", "100%"),
         ("30dB", "math:pi", "100%"),
         ("30dB", "no_such_module:fn", "100%"),
-        (None, "math:dist", "100%"),
+        (None, "math:dist", None),
+        (None, None, "25%"),
+        (None, None, "100%"),
     ],
 )
-def test_a_target_of_another_form_is_refused(texts: tuple[str | None, str | None, str]) -> None:
+def test_a_target_of_another_form_is_refused(
+    texts: tuple[str | None, str | None, str | None],
+) -> None:
     with pytest.raises(InvalidError, match="--"):
         parse_target(*texts)
 
 
 def test_without_a_target_nothing_is_searched() -> None:
-    assert parse_target(None, None, "100%") is None
+    assert parse_target(None, None, None) is None
 
 
 def test_a_metric_is_found_in_the_current_folder(
