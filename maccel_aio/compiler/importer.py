@@ -19,6 +19,7 @@ from maccel_aio.compiler.branches import inline_branches
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
 from maccel_aio.compiler.passes.fold import fold_constants
+from maccel_aio.compiler.probe import probe_shapes
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
 from maccel_aio.compiler.qoperator import expand_qoperators
 from maccel_aio.compiler.rewrite import (
@@ -81,7 +82,7 @@ def import_model(
     if has_pairs(proto):
         proto, given = remove_pairs(proto)
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
-    proto = infer(split_variadic(proto))
+    proto = probe_shapes(infer(split_variadic(proto)), bound.variable, infer)
     proto = inline_branches(proto, _constants, infer)
     proto = expand_transformers(proto, infer)
     proto = expand_lrn(settle_ceil(proto, infer), infer)

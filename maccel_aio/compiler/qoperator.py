@@ -128,7 +128,7 @@ class _Expander:
         known = [self.constants.get(name) for name in numbers if name]
         if any(value is None or value.dtype == np.float16 for value in known):
             return False
-        return row.op != "Gemm" or (attrs.get("alpha", 1.0) == 1.0 and len(node.input) > row.output)
+        return row.op != "Gemm" or attrs.get("alpha", 1.0) == 1.0
 
     def _expand(self, node: onnx.NodeProto, row: _Row) -> None:
         names = [self._real(node, at, row) for at in row.codes]
@@ -137,6 +137,10 @@ class _Expander:
         attrs = {k: v for k, v in attributes(node).items() if k not in row.dropped}
         if row.op == "Softmax":
             attrs.setdefault("axis", -1)  # the default of older operator sets is another
+        if row.output >= len(node.input):  # QGemm without a scale of its output makes real values
+            made = helper.make_node(row.op, names, node.output, name=node.name, **attrs)
+            self.nodes.append(made)
+            return
         self._write(node, row.op, names, attrs, list(node.input[row.output : row.output + 2]))
 
     def _write(

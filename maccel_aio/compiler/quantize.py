@@ -240,7 +240,7 @@ class _Quantiser:
         return [
             name
             for proto in self.graph.model.graph.node
-            if proto.name in sources
+            if (proto.name or next(iter(proto.output), "")) in sources
             for name in proto.input[1:2]
         ]
 

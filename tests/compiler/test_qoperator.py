@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from maccel_aio.compiler.qoperator import expand_qoperators, has_qoperators
-from tests.compiler.families.harness import reference
+from tests.compiler.families.harness import compiled, reference
 
 RNG = np.random.default_rng(4)
 DOMAIN = "com.microsoft"
@@ -95,6 +95,31 @@ def test_an_operator_on_codes_gives_the_codes_that_it_gave(op):
         (want,), (have,) = reference(model, feed), reference(expanded, feed)
         assert np.abs(want - have).max() <= step * 1.001
         assert len(np.unique(want)) > 1
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_product_without_a_scale_of_its_output_makes_real_values(bias):
+    weights = [_codes(5, 4), *COLUMNS, *([BIAS] if bias else [])]
+    model, _, _ = _model("QGemm", [*weights, *OUT], {"transB": 1}, (3, 4))
+    product = model.graph.node[1]
+    del product.input[6 + bias :], model.graph.node[2:]
+    product.output[0] = "y"
+    found = compiled(model, precision="int8")
+    assert found.on_cpu() == []
+    assert {layer.precision for layer in found.report.layers if layer.macs} == {"int8"}
+    feed = {"x": RNG.standard_normal((3, 4)).astype(np.float32)}
+    (want,), (have,) = reference(model, feed), found.run(feed)
+    np.testing.assert_allclose(have, want, atol=2e-5)
+
+
+def test_an_operator_on_codes_that_has_no_float_form_stays_on_codes():
+    """Softmax of old operator sets works on all dimensions from an axis on."""
+    attrs = {"axis": 1, "opset": 12}
+    model, _, _ = _model("QLinearSoftmax", [*_numbers(1 / 256, 0)], attrs, (3, 4, 2))
+    found = compiled(model, precision="int8")
+    assert "com.microsoft.QLinearSoftmax" in found.on_cpu()
+    feed = {"x": RNG.standard_normal((3, 4, 2)).astype(np.float32)}
+    np.testing.assert_array_equal(found.run(feed)[0], reference(model, feed)[0])
 
 
 def test_joined_codes():

@@ -144,6 +144,16 @@ def test_a_layer_is_within_one_code_of_onnxruntime(name, kind, per_channel, form
         assert np.abs(have - want).max() <= step * 1.001
 
 
+def test_the_scales_of_weights_count_where_nodes_have_no_names():
+    found, m = _compiled("conv", "u8", True)
+    plain = onnx.ModelProto()
+    plain.CopyFrom(found.model)
+    for node in plain.graph.node:
+        node.ClearField("name")
+    again, feed = compiled(plain, precision="int8"), m.feed()
+    np.testing.assert_array_equal(again.run(feed)[0], found.run(feed)[0])
+
+
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NETWORKS)
