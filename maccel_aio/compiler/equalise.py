@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio.compiler.ir import Activation, ConvWeights, Graph, Node
-from maccel_aio.compiler.precision import WEIGHTED, OnNpu, PrecisionOptions, choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from maccel_aio.compiler.calibration import TensorStats
+    from maccel_aio.compiler.links import Link
 
     Floats = NDArray[np.float64]
 
@@ -32,15 +32,6 @@ _ROUNDING = 0.25
 _FOLDS = (0, 2)
 _MIN_PICTURES = 8
 _JUDGE_ROWS = 440
-
-
-@dataclass(frozen=True)
-class Link:
-    """A tensor whose channels may be scaled: one layer writes it, only layers read it."""
-
-    tensor: str
-    maker: Node
-    readers: tuple[Node, ...]
 
 
 @dataclass(frozen=True)
@@ -62,50 +53,6 @@ class _Reader:
     places: float
 
 
-def find_links(graph: Graph, on_npu: OnNpu, precision: PrecisionOptions) -> list[Link]:
-    """Return the tensors that can be equalised, in the order of the graph."""
-    makers, readers = graph.producers(), graph.consumers()
-    links = []
-    for group in choose(graph, on_npu, precision):
-        name = group.members[0]
-        maker = makers.get(name)
-        if len(group.members) > 1 or group.dtype != "u8" or maker is None:
-            continue
-        found = tuple(readers[name])
-        if not (_scalable(maker) and found and all(map(on_npu, (maker, *found)))):
-            continue
-        if all(_reads(node, name, maker) for node in found):
-            links.append(Link(name, maker, found))
-    return links
-
-
-def _scalable(maker: Node) -> bool:
-    """Whether dividing a channel's weights and bias divides its output."""
-    if maker.op not in WEIGHTED or maker.weights is None or maker.residual is not None:
-        return False
-    return maker.act is None or _homogeneous(maker.act)
-
-
-def _homogeneous(act: Activation) -> bool:
-    """Whether scaling commutes with it; an upper bound is taken over by the range of the codes."""
-    return (act.kind == "clamp" and act.a == 0.0) or act.kind in ("none", "leaky", "prelu")
-
-
-def _upper_bound(maker: Node) -> float:
-    """Largest value that the maker's activation lets through."""
-    return maker.act.b if maker.act is not None and maker.act.kind == "clamp" else np.inf
-
-
-def _reads(node: Node, name: str, maker: Node) -> bool:
-    same_kind = (node.op == "Linear") == (maker.op == "Linear")
-    return (
-        node.op in WEIGHTED
-        and node.weights is not None
-        and same_kind
-        and (node.inputs[0] == name and name not in node.inputs[1:])
-    )
-
-
 def equalise(
     graph: Graph, links: list[Link], stats: Mapping[str, TensorStats], pictures: int
 ) -> dict[str, Floats]:
@@ -114,7 +61,7 @@ def equalise(
     Args:
         graph: before quantisation; weights are replaced.
         links: of `find_links`.
-        stats: with rows of the links' tensors; changed in place.
+        stats: with rows of the tensors that are read in 8 bits; changed in place.
         pictures: how many distinct pictures there are; sample n shows picture ``n % pictures``.
 
     Returns:
@@ -124,13 +71,15 @@ def equalise(
     if pictures < _MIN_PICTURES:
         return done
     for link in links:
-        found = stats.get(link.tensor)
-        if found is None or not found.rows:
+        if any(name not in stats for name in link.tensors):
             continue
-        scale = _Search(graph, link, found, pictures).best()
+        judges = [
+            _Judge(graph, stats[name], readers, pictures) for name, readers in link.eight.items()
+        ]
+        scale = _Search(judges, link.bound).best()
         if scale is not None:
-            _apply(link, found, scale)
-            done[link.tensor] = scale
+            rescale(link, stats, scale)
+            done.update(dict.fromkeys(link.tensors, scale))
     return done
 
 
@@ -144,20 +93,24 @@ def _channels(node: Node) -> NDArray[np.intp]:
     return found
 
 
-def _apply(link: Link, stats: TensorStats, scale: Floats) -> None:
-    if link.maker.weights is not None:
-        kernel, bias = link.maker.weights.kernel, link.maker.weights.bias
-        link.maker.weights = ConvWeights(
-            (kernel / scale[:, None, None, None]).astype(np.float32),
-            (bias / scale).astype(np.float32),
-        )
-    if link.maker.act is not None and link.maker.act.kind == "clamp":
-        link.maker.act = Activation("clamp", 0.0, np.inf)
-    for node in link.readers:
+def rescale(link: Link, stats: Mapping[str, TensorStats], scale: Floats) -> None:
+    """Divide the channels of a link's tensors, and their statistics, by `scale`, f64 ``[c]``."""
+    for maker in link.makers:
+        if maker.weights is not None:
+            kernel, bias = maker.weights.kernel, maker.weights.bias
+            maker.weights = ConvWeights(
+                (kernel / scale[:, None, None, None]).astype(np.float32),
+                (bias / scale).astype(np.float32),
+            )
+        if maker.act is not None and maker.act.kind == "clamp":
+            maker.act = Activation("clamp", 0.0, np.inf)
+    for _, node in link.readers:
         _scale_reader(node, scale)
     single = scale.astype(np.float32)
-    for values in (stats.minimum, stats.maximum, stats.mean, stats.rows):
-        values[:] = [value / single for value in values]
+    for name in link.tensors:
+        found = stats[name]
+        for values in (found.minimum, found.maximum, found.mean, found.rows):
+            values[:] = [value / single for value in values]
 
 
 def _scale_reader(node: Node, scale: Floats) -> None:
@@ -168,10 +121,12 @@ def _scale_reader(node: Node, scale: Floats) -> None:
     node.weights = ConvWeights(kernel, node.weights.bias)
 
 
-class _Search:
-    """Tries scales for one link."""
+class _Judge:
+    """Tells the noise that the 8 bits of one tensor make where it is read."""
 
-    def __init__(self, graph: Graph, link: Link, stats: TensorStats, pictures: int) -> None:
+    def __init__(
+        self, graph: Graph, stats: TensorStats, readers: tuple[Node, ...], pictures: int
+    ) -> None:
         self.low = np.stack(stats.minimum).astype(np.float64)
         self.high = np.stack(stats.maximum).astype(np.float64)
         self.rows = stats.rows
@@ -179,9 +134,7 @@ class _Search:
         self.count = self.low.shape[1]
         self.square = np.concatenate(stats.rows).astype(np.float64)
         self.square = (self.square**2).mean(axis=0)
-        self.readers = [self._reader(graph, node) for node in link.readers]
-        self.bound = _upper_bound(link.maker)
-        self.depthwise = all(reader.largest.shape[1] == 1 for reader in self.readers)
+        self.readers = [self._reader(graph, node) for node in readers]
 
     def _reader(self, graph: Graph, node: Node) -> _Reader:
         assert node.weights is not None
@@ -193,30 +146,29 @@ class _Search:
         largest: Floats = np.abs(flat).max(axis=2)
         return _Reader(channel, largest, energy.astype(np.float64), flat.shape[2], places)
 
-    def best(self) -> Floats | None:
-        """Return the scale to use, or None when none is clearly better than no scale."""
-        if self.count < 2 or any(int(r.channel.max()) + 1 != self.count for r in self.readers):
-            return None
-        plain = 0.0
-        scales = dict(self._candidates(self.low.min(axis=0), self.high.max(axis=0)))
-        totals = dict.fromkeys(scales, 0.0)
-        for fold in _FOLDS:
-            judged = self.picture % 4 == fold
-            if not judged.any() or judged.all():
-                return None
-            low, high = self.low[~judged].min(axis=0), self.high[~judged].max(axis=0)
-            values, weight = self._judges(judged)
-            plain += self._noise(np.ones(self.count), low, high, values, weight)
-            fitted = dict(self._candidates(low, high))
-            totals = {key: total for key, total in totals.items() if key in fitted}
-            for key in totals:
-                totals[key] += self._noise(fitted[key], low, high, values, weight)
-        if not totals:
-            return None
-        winner = min(totals, key=lambda key: totals[key])
-        return None if totals[winner] > _GAIN * plain else scales[winner]
+    @property
+    def fits(self) -> bool:
+        """Whether all readers read all channels."""
+        whole = (int(r.channel.max()) + 1 == self.count for r in self.readers)
+        return self.count > 1 and all(whole)
 
-    def _judges(self, judged: NDArray[np.bool_]) -> tuple[NDArray[np.float32], Floats]:
+    @property
+    def depthwise(self) -> bool:
+        """Whether only layers read it that keep channels apart."""
+        return all(reader.largest.shape[1] == 1 for reader in self.readers)
+
+    def ends(self, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Return the range of every channel on some of the samples."""
+        return self.low[chosen].min(axis=0), self.high[chosen].max(axis=0)
+
+    def largest_weights(self) -> Floats:
+        """Return the largest weight that reads each channel."""
+        largest = np.zeros(self.count)
+        for reader in self.readers:
+            np.maximum.at(largest, reader.channel.ravel(), reader.largest.ravel())
+        return largest
+
+    def samples(self, judged: NDArray[np.bool_]) -> tuple[NDArray[np.float32], Floats]:
         """Return rows of the pictures that judge, with the extremes as rows of less weight."""
         rows = np.concatenate([self.rows[i] for i in np.flatnonzero(judged)])
         rows = rows[:: max(1, len(rows) // _JUDGE_ROWS)]
@@ -224,35 +176,14 @@ class _Search:
         weight = np.r_[np.ones(len(rows)), np.full(len(extremes), 0.25)]
         return np.concatenate([rows, extremes]), weight / weight.sum()
 
-    def _candidates(
-        self, low: Floats, high: Floats
-    ) -> Iterator[tuple[tuple[float, float, float], Floats]]:
-        reach = np.maximum(-low, high)
-        if reach.max() <= 0:
-            return
-        reach = np.maximum(reach, reach.max() * 1e-3)
-        largest = np.zeros(self.count)
-        for reader in self.readers:
-            np.maximum.at(largest, reader.channel.ravel(), reader.largest.ravel())
-        largest = np.maximum(largest, largest.max() * 1e-2 + 1e-12)
-        for a in (0.25, 0.5, 0.75, 1.0):
-            for b in (0.0,) if self.depthwise else (0.0, 0.25, 0.5):
-                shape = reach**a / largest**b
-                for floor in (1 / 32, 1 / 8, 1 / 4):
-                    scale = np.maximum(shape / shape.max(), floor)
-                    # The largest code must not stand for more than the activation lets through.
-                    if (high / scale).max() <= self.bound * 1.0001:
-                        yield (a, b, floor), scale
-
-    def _noise(
+    def noise(
         self,
         scale: Floats,
-        low: Floats,
-        high: Floats,
-        values: NDArray[np.float32],
-        weight: Floats,
+        ends: tuple[Floats, Floats],
+        samples: tuple[NDArray[np.float32], Floats],
     ) -> float:
         """Return the expected noise at the readers' outputs."""
+        (low, high), (values, weight) = ends, samples
         bottom, top = min((low / scale).min(), 0.0), max((high / scale).max(), 0.0)
         step = max((top - bottom) / 255, 1e-12)
         zero = np.rint(-bottom / step)
@@ -269,3 +200,63 @@ class _Search:
             per_tap = (rounding**2)[:, None] / 12 * reader.taps * seen
             noise += float(per_tap.sum()) * reader.places * _ROUNDING
         return noise
+
+
+class _Search:
+    """Tries scales for one link."""
+
+    def __init__(self, judges: list[_Judge], bound: float) -> None:
+        self.judges = judges
+        self.bound = bound
+        self.depthwise = all(judge.depthwise for judge in judges)
+
+    def best(self) -> Floats | None:
+        """Return the scale to use, or None when none is clearly better than no scale."""
+        if not all(judge.fits for judge in self.judges):
+            return None
+        picture = self.judges[0].picture
+        plain = 0.0
+        scales = dict(self._candidates(np.ones(len(picture), np.bool_)))
+        totals = dict.fromkeys(scales, 0.0)
+        for fold in _FOLDS:
+            judged = picture % 4 == fold
+            if not judged.any() or judged.all():
+                return None
+            cases = [(j, j.ends(~judged), j.samples(judged)) for j in self.judges]
+            plain += sum(j.noise(np.ones(j.count), ends, rows) for j, ends, rows in cases)
+            fitted = dict(self._candidates(~judged))
+            totals = {key: total for key, total in totals.items() if key in fitted}
+            for key in totals:
+                totals[key] += sum(j.noise(fitted[key], ends, rows) for j, ends, rows in cases)
+        if not totals:
+            return None
+        winner = min(totals, key=lambda key: totals[key])
+        return None if totals[winner] > _GAIN * plain else scales[winner]
+
+    def _reach(self, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Return the largest value of each channel on some samples, and its upper end."""
+        reach, top = np.zeros(self.judges[0].count), np.full(self.judges[0].count, -np.inf)
+        for judge in self.judges:
+            low, high = judge.ends(chosen)
+            own = np.maximum(-low, high)
+            reach = np.maximum(reach, own / max(own.max(), 1e-30))
+            top = np.maximum(top, high)
+        return reach, top
+
+    def _candidates(
+        self, chosen: NDArray[np.bool_]
+    ) -> Iterator[tuple[tuple[float, float, float], Floats]]:
+        reach, top = self._reach(chosen)
+        if reach.max() <= 0:
+            return
+        reach = np.maximum(reach, reach.max() * 1e-3)
+        largest = np.maximum.reduce([judge.largest_weights() for judge in self.judges])
+        largest = np.maximum(largest, largest.max() * 1e-2 + 1e-12)
+        for a in (0.25, 0.5, 0.75, 1.0):
+            for b in (0.0,) if self.depthwise else (0.0, 0.25, 0.5):
+                shape = reach**a / largest**b
+                for floor in (1 / 32, 1 / 8, 1 / 4):
+                    scale = np.maximum(shape / shape.max(), floor)
+                    # The largest code must not stand for more than the activation lets through.
+                    if (top / scale).max() <= self.bound * 1.0001:
+                        yield (a, b, floor), scale

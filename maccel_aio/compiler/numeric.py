@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maccel_aio.compiler.calibration import TappedModel, collect
-from maccel_aio.compiler.equalise import equalise, find_links
+from maccel_aio.compiler.equalise import equalise
 from maccel_aio.compiler.inputs import CalibrationSet, image_geometry, load_calibration
 from maccel_aio.compiler.ir import Graph, TensorQuant
+from maccel_aio.compiler.links import Link, find_links
 from maccel_aio.compiler.preprocess import Preprocess
 from maccel_aio.compiler.quantize import QuantizeOptions, quantise
 from maccel_aio.compiler.ranges import pixel_u8
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from maccel_aio.compiler.calibration import TensorStats
-    from maccel_aio.compiler.equalise import Link
     from maccel_aio.compiler.inputs import Source
     from maccel_aio.compiler.precision import OnNpu
     from maccel_aio.compiler.qdq import GivenScales
@@ -195,7 +195,7 @@ def _observe(
         TappedModel(graph.model, list(graph.tensors)),
         samples,
         axes=_axes(graph),
-        rows={link.tensor for link in links},
+        rows={name for link in links for name in link.eight},
         progress=report,
     )
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from maccel_aio.compiler.calibration import TensorStats
-from maccel_aio.compiler.equalise import equalise, find_links
+from maccel_aio.compiler.equalise import equalise
 from maccel_aio.compiler.ir import Activation, Graph, Node
+from maccel_aio.compiler.links import find_links
 from maccel_aio.compiler.precision import PrecisionOptions
 from maccel_aio.compiler.quantize import quantise
 from maccel_aio.compiler.report import sqnr_db
@@ -104,14 +105,27 @@ def test_depthwise_readers_are_scaled_by_channel() -> None:
     np.testing.assert_allclose(Evaluator(graph).run(sample)[out], exact, rtol=1e-3, atol=1e-3)
 
 
-def test_residuals_outputs_and_curved_activations_are_no_links() -> None:
+def test_a_residual_stream_is_scaled_as_one() -> None:
     b = Builder((1, 8, 10, 10))
-    stem = b.conv("x", 8, act=RELU)
-    curved = b.conv(stem, 8, act=Activation("sigmoid"))
-    added = b.conv(curved, 8, residual=stem)
-    out = b.conv(added, 8)
-    links = find_links(b.graph(out), everywhere, PrecisionOptions())
-    assert not [link.tensor for link in links]
+    wide = np.geomspace(0.02, 1, 8).astype("f4")
+    stem = b.conv("x", 8)
+    stream = b.conv(b.conv(stem, 8, act=RELU), 8, residual=stem)
+    out = b.conv(stream, 6)
+    for node in (b.nodes[0], b.nodes[2]):
+        weights_of(node).kernel *= wide[:, None, None, None]
+        weights_of(node).bias *= wide
+    for node in (b.nodes[1], b.nodes[3]):
+        weights_of(node).kernel *= (1 / wide)[None, :, None, None]
+    graph = b.graph(out)
+    sample = feeds(graph, 1, seed=99)[0]
+    exact = Evaluator(graph).run(sample)[out]
+    plain, stats = copy.deepcopy(graph), observed(graph, 12)
+    quantise(plain, stats, on_npu=everywhere)
+    scaled = equalise(graph, find_links(graph, everywhere, PrecisionOptions()), stats, 12)
+    np.testing.assert_array_equal(scaled[stem], scaled[stream])
+    quantise(graph, stats, on_npu=everywhere)
+    before = sqnr_db(exact, Evaluator(plain).run(sample)[out])
+    assert sqnr_db(exact, Evaluator(graph).run(sample)[out]) > before + 3
 
 
 def test_several_readers_are_all_scaled() -> None:
