@@ -31,12 +31,13 @@ compilation says why. Models of older operator sets run on the CPU.
 |---|---|---|---|---|
 """
 FLOAT_ONLY = {
-    "Softmax", "LogSoftmax", "LayerNormalization", "RMSNormalization", "RNN", "LSTM", "GRU",
+    "Softmax", "LogSoftmax", "LayerNormalization", "RMSNormalization", "RNN", "LSTM", "GRU", "Cast",
 }  # fmt: skip
 #: Operators that the importer writes as others, and how.
 WRITTEN_AS = {
     "Attention": ("", "products, sums and Softmax"),
     "RotaryEmbedding": ("", "products and sums"),
+    "Cast": ("", "from integers of 32 and 64 bits"),
     "LRN": ("a convolution between pointwise operators", "the same"),
     "QLinearConv": ("with its scales", ""),
     "QLinearMatMul": ("with its scales", ""),
@@ -86,7 +87,8 @@ def _valid(since: list[int]) -> list[int]:
 def _row(op: str, since: list[int]) -> str:
     integer, real = WRITTEN_AS.get(op, ("", ""))
     if op in RULES:
-        integer, real = "" if op in FLOAT_ONLY else "yes", "yes"
+        integer = integer or ("" if op in FLOAT_ONLY else "yes")
+        real = real or "yes"
     cells = [f"`{op}`", ", ".join(map(str, since)), integer or _ABSENT, real or _ABSENT]
     cells.append("folded, or CPU" if op in FOLDED else "CPU")
     return f"| {' | '.join(cells)} |\n"

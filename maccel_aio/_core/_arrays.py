@@ -29,6 +29,9 @@ _S8 = np.dtype(np.int8)
 _U8 = np.dtype(np.uint8)
 _QUANTISED = ("uint8", "int8")
 _IO_DTYPES = {_F32: _binding.F32, _U8: _binding.U8, _S8: _binding.S8}
+_ID_DTYPES = {np.dtype(np.int32): _binding.S32, np.dtype(np.int64): _binding.S64}
+#: What the device can read: integers beyond 8 bits only where the model has them.
+_CODES = _IO_DTYPES | _ID_DTYPES
 
 
 class Wire(NamedTuple):
@@ -198,12 +201,12 @@ def pack(wire: Wire, view: Array) -> bytes | None:
     if placed is None:
         return None
     step = view.strides[0] if view.shape[0] > 1 else 0
-    return _binding.pack_io(_IO_DTYPES[view.dtype], step, placed)
+    return _binding.pack_io(_CODES[view.dtype], step, placed)
 
 
 def pack_flat(array: Array) -> bytes:
     """Describe an array (items, *device dims) to the device."""
-    return _binding.pack_io(_IO_DTYPES[array.dtype], array.strides[0], array.strides[1:])
+    return _binding.pack_io(_CODES[array.dtype], array.strides[0], array.strides[1:])
 
 
 def gather(wire: Wire, view: Array) -> Array:
@@ -268,6 +271,17 @@ def needs_cast(array: Array) -> bool:
     if array.dtype.kind not in "biuf" and not is_foreign(array.dtype):
         raise InvalidError(f"an array of dtype {array.dtype} cannot be an input")
     return True
+
+
+def as_ids(array: Array, dtype: DType) -> Array:
+    """Return integers as the device reads them: ``array`` itself where it can be read in place.
+
+    Args:
+        array: numbers of any type.
+        dtype: int32 or int64, what the model has.
+    """
+    readable = array.dtype in _ID_DTYPES and array.flags.aligned
+    return array if readable else array.astype(dtype, order="C", copy=True)
 
 
 def is_foreign(dtype: DType) -> bool:

@@ -43,7 +43,7 @@ MAX_AFTER = 4
 DTYPE_NAMES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "float32", 6: "bfloat16", 7: "int64",
 }  # fmt: skip
-U8, S8, F32 = 1, 2, 5
+U8, S8, S32, F32, S64 = 1, 2, 4, 5, 7
 
 #: One native io record: data, dtype, flags, batch_stride, stride[6].
 _IO = struct.Struct("=QiIq6q")

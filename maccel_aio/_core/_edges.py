@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio._core import _shapes
-from maccel_aio._core._arrays import LARGE_BYTES, cast, from_onnx, is_foreign, needs_cast
+from maccel_aio._core._arrays import LARGE_BYTES, as_ids, cast, from_onnx, is_foreign, needs_cast
 from maccel_aio.errors import InvalidError, ShapeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from maccel_aio._typing import Array
 
 _FLOAT = "float32"
+_IDS = ("int32", "int64")
 _TEXT = "OUST"
 _NUMBERS = "biuf"
 
@@ -33,7 +34,8 @@ def convert(arrays: list[Array], wanted: tuple[str, ...] = ()) -> list[Array]:
 
     Args:
         arrays: the inputs of a call.
-        wanted: from ``dtypes``. What is not float32 there stays as it is: segments convert it.
+        wanted: from ``dtypes``. Integers become what the device can read; other types stay as they
+            are: segments convert them.
 
     Raises:
         InvalidError: if an array cannot become what its input takes.
@@ -56,7 +58,7 @@ def _enter(array: Array, dtype: str) -> Array:
     foreign = allowed is not _TEXT and is_foreign(array.dtype)
     if array.dtype.kind not in allowed and not foreign:
         raise InvalidError(f"an array of dtype {array.dtype} cannot be an input of {dtype}")
-    return array
+    return as_ids(array, np.dtype(dtype)) if dtype in _IDS else array
 
 
 def converts_large(arrays: Sequence[Array], wanted: tuple[str, ...] = ()) -> bool:

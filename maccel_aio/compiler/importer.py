@@ -16,6 +16,7 @@ from onnx import numpy_helper, shape_inference
 from maccel_aio.compiler.attention import expand_transformers
 from maccel_aio.compiler.bind import bind_shapes, fix_inputs
 from maccel_aio.compiler.branches import inline_branches
+from maccel_aio.compiler.integers import views_last
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
 from maccel_aio.compiler.passes.fold import fold_constants
@@ -84,7 +85,7 @@ def import_model(
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
     proto = probe_shapes(infer(split_variadic(proto)), bound.variable, infer)
     proto = inline_branches(proto, _constants, infer)
-    proto = expand_transformers(proto, infer)
+    proto = views_last(expand_transformers(proto, infer), infer)
     proto = expand_lrn(settle_ceil(proto, infer), infer)
     graph = to_graph(proto, name or stem or proto.graph.name or "model")
     graph.given_scales = given

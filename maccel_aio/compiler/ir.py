@@ -30,6 +30,8 @@ SpaceToDepth       blocksize
 Softmax            x and maybe a mask that broadcasts: of x * scale + mask; axis, log (bool),
                    flat (bool: over all dimensions from axis on; then without mask and scale)
 Reduce             kind "sum" | "mean" | "max" | "min", axes, keepdims (bool)
+Lookup             integers: rows of attrs["table"] (float32 [rows, width])
+Cast               integers to float32
 Recurrent          x, first h, first c ("": zero); kind, backward (mask), batch_first,
                    results (which of "yhc" the outputs are), weights, bias, hidden_weights,
                    hidden_bias; see passes.recurrent
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOAT",
+    "INTEGER",
     "Activation",
     "Array",
     "CompileError",
@@ -73,7 +76,7 @@ __all__ = [
     "TokenQuant",
 ]
 
-QuantDtype = Literal["u8", "s8", "s16", "f32"]
+QuantDtype = Literal["u8", "s8", "s16", "s32", "f32"]
 FloatStorage = Literal["f32", "bf16"]
 """How weights of a layer that computes in float are kept."""
 Array = NDArray[Any]
@@ -84,7 +87,8 @@ class TensorQuant:
     """How a tensor is stored on the device: ``real = (q - zero) * scale``.
 
     Attributes:
-        dtype: storage; for ``"f32"`` the scale is 1 and the zero point 0.
+        dtype: storage; for ``"f32"`` the scale is 1 and the zero point 0, and for ``"s32"``, which
+            integers of the model have.
         channel_scale: float32, one per channel (dimension 1 of an image, else the last), or None.
     """
 
@@ -95,6 +99,7 @@ class TensorQuant:
 
 
 FLOAT = TensorQuant("f32")
+INTEGER = TensorQuant("s32")
 
 
 @dataclass

@@ -118,8 +118,14 @@ class Elt(IntEnum):
     POW = 6
 
 
-DTYPES: dict[str, DType] = {"u8": DType.U8, "s8": DType.S8, "s16": DType.S16, "f32": DType.F32}
-ITEMSIZE: dict[str, int] = {"u8": 1, "s8": 1, "s16": 2, "f32": 4}
+DTYPES: dict[str, DType] = {
+    "u8": DType.U8,
+    "s8": DType.S8,
+    "s16": DType.S16,
+    "s32": DType.S32,
+    "f32": DType.F32,
+}
+ITEMSIZE: dict[str, int] = {"u8": 1, "s8": 1, "s16": 2, "s32": 4, "f32": 4}
 CODES: dict[str, tuple[int, int]] = {"u8": (0, 255), "s8": (-128, 127), "s16": (-32768, 32767)}
 """Smallest and largest code of the integer storage types."""
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from maccel_aio.compiler.state import StateOptions
 
 CORE_MODES = ("single", "multi", "global4", "global8", "auto")
-_DEVICE_DTYPES = {"u8": "uint8", "s8": "int8", "s16": "int16", "f32": "float32"}
+_DEVICE_DTYPES = {
+    "u8": "uint8", "s8": "int8", "s16": "int16", "s32": "int32", "f32": "float32",
+}  # fmt: skip
 _LAYOUTS = {1: "NCHW", 3: "NHWC"}
 
 
@@ -106,6 +108,7 @@ def _port(
     quant = tensor.storage
     shape = list(outline(tensor))
     dtype = carrier(tensor.dtype).name
+    on_device = dtype == "float32" or tensor.quant is not None
     return {
         "name": name,
         "dtype": dtype,
@@ -114,7 +117,7 @@ def _port(
         "layout": _LAYOUTS.get(axes.get(name, -1), "ND"),
         "scale": quant.scale,
         "zero_point": quant.zero,
-        "device_dtype": _DEVICE_DTYPES[quant.dtype] if dtype == "float32" else dtype,
+        "device_dtype": _DEVICE_DTYPES[quant.dtype] if on_device else dtype,
         "preprocess": None if how is None else how.to_json(),
     }
 

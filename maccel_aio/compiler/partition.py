@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from maccel_aio.compiler.ir import Graph, Node
 
 
+_IDLE = VIEW_OPS | {"Cast"}
+"""Operators that are no reason for a bundle."""
+
+
 @dataclass(frozen=True)
 class Segment:
     """Nodes that run together.
@@ -63,7 +67,7 @@ def _constant(graph: Graph, segments: list[Segment]) -> list[Segment]:
 
 def _drop_idle(groups: list[list[Node]]) -> bool:
     """Send bundles without work to the CPU, unless there is nothing else; return whether any."""
-    idle = [g for g in groups if not g[0].reason and all(n.op in VIEW_OPS for n in g)]
+    idle = [g for g in groups if not g[0].reason and all(n.op in _IDLE for n in g)]
     if not idle or all(not g[0].reason for g in groups):
         return False
     for node in (node for group in idle for node in group):

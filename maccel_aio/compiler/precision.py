@@ -36,7 +36,7 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "Linear"})
 """Operators with constant weights: integer ones when their input is an integer."""
 
 _FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul", "Recurrent"})
-_FLOAT_MAKERS = frozenset({"Softmax", "Recurrent"})
+_FLOAT_MAKERS = frozenset({"Softmax", "Recurrent", "Lookup", "Cast"})
 _WIDTHS: tuple[QuantDtype, ...] = ("u8", "s8", "s16", "f32")
 _SUMS = frozenset({"Add", "Sub", "Mul"})
 _INTEGER_READERS = WEIGHTED | {"MaxPool", "AveragePool", "Resize", "DepthToSpace", "SpaceToDepth"}

@@ -102,7 +102,7 @@ def execute(
 
 def _submit(ring: Any, model: Any, arrays: list[np.ndarray], perms: list[list[int]]) -> None:
     io = ffi.new("maccel_io[]", len(arrays))
-    codes = {"float32": 5, "uint8": 1, "int8": 2}
+    codes = {"float32": 5, "uint8": 1, "int8": 2, "int32": 4, "int64": 7}
     for entry, array, perm in zip(io, arrays, perms, strict=True):
         entry.data = ffi.cast("void *", array.ctypes.data)
         entry.dtype = codes[array.dtype.name]

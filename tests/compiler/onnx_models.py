@@ -12,13 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 @dataclass
 class Model:
-    """Collects nodes; inputs are float32 unless said otherwise."""
+    """Collects nodes; inputs and outputs are float32 where `types` says nothing else."""
 
     inputs: dict[str, tuple[int, ...]]
     opset: int = 17
     seed: int = 0
     nodes: list[Any] = field(default_factory=list)
     weights: list[Any] = field(default_factory=list)
+    types: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -53,10 +54,13 @@ class Model:
             self.nodes,
             "test",
             [
-                helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+                helper.make_tensor_value_info(n, self.types.get(n, TensorProto.FLOAT), s)
                 for n, s in self.inputs.items()
             ],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+            [
+                helper.make_tensor_value_info(n, self.types.get(n, TensorProto.FLOAT), None)
+                for n in outputs
+            ],
             self.weights,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])

@@ -188,7 +188,7 @@ enum mx_op {
    *  (either may be NONE); i10 = 1: RMS form, mu = 0.  means are sum * (1/n).  f4 deq, f3, put. */
   MX_OP_LAYERNORM = 12,
   /* GATHER: rows of a constant table. in0 s32 indices (any rank), cst0 [rows][width] f32 | s8 with cst2 scale f32 [rows];
-   *  out0 dims = in0 dims + [width].  Indices are clamped to the table. */
+   *  out0 dims = in0 dims + [width].  A negative index counts from the end; indices are then clamped to the table. */
   MX_OP_GATHER = 13,
   /* DYNQUANT: per-row dynamic quantisation. in0 f32 [.., k]; out0 s8|u8 same dims; out1 f32 [.., 1] row scales.
    *  cst0 f32 [k], a multiplier per column, or NONE: then x stands for x * cst0[k] (one rounding).

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.layout import channels_last
-from maccel_aio.compiler.lower import conv, image, linear, moves, pointwise, recurrent, rows
+from maccel_aio.compiler.lower import (
+    conv,
+    image,
+    linear,
+    lookup,
+    moves,
+    pointwise,
+    recurrent,
+    rows,
+)
 from maccel_aio.compiler.lower.bands import cut_into_bands
 from maccel_aio.compiler.lower.context import Context
 from maccel_aio.compiler.planner import plan
@@ -36,6 +45,8 @@ _RULES: dict[str, Rule] = {
     "Softmax": rows.softmax,
     "LayerNorm": rows.layer_norm,
     "Reduce": rows.reduce,
+    "Lookup": lookup.lookup,
+    "Cast": lookup.cast,
     "Recurrent": recurrent.recurrent,
     "Transpose": moves.transpose,
     "Reshape": moves.reshape,

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.passes import activations, convs, pools, recurrent, resize, shapes
+from maccel_aio.compiler.passes import (
+    activations,
+    convs,
+    lookups,
+    pools,
+    recurrent,
+    resize,
+    shapes,
+)
 from maccel_aio.compiler.passes.rules import Unsupported, check_float, const_input, opset
 
 if TYPE_CHECKING:
@@ -48,7 +56,8 @@ RULES: dict[str, Rule] = {
     "Concat": shapes.concat,
     "Split": shapes.split,
     "Slice": shapes.slice_,
-    "Gather": shapes.gather,
+    "Gather": lookups.gather,
+    "Cast": lookups.cast,
     "Pad": shapes.pad,
     "Transpose": shapes.transpose,
     "Expand": shapes.expand,
@@ -85,6 +94,7 @@ def canonicalise(graph: Graph) -> None:
             node.reason = f"opset {version}: export the model with opset {OLDEST_OPSET} or later"
         return
     graph.replace_nodes([_rewrite(graph, node) for node in graph.nodes])
+    lookups.store_integers(graph)
 
 
 def _rewrite(graph: Graph, node: Node) -> Node:
@@ -95,7 +105,8 @@ def _rewrite(graph: Graph, node: Node) -> Node:
     if node.op in ("Conv", "ConvTranspose"):
         convs.check_fit(graph, node)
     try:
-        check_float(graph, node)
+        if node.op not in lookups.READS_INTEGERS:
+            check_float(graph, node)
         return rule(graph, copy.copy(node))
     except Unsupported as why:
         node.reason = f"operator {node.op}: {why}"

@@ -98,8 +98,6 @@ def slice_(graph: Graph, node: Node) -> Node:
 def gather(graph: Graph, node: Node) -> Node:
     """Return the Slice that a Gather with constant, evenly spaced indices is."""
     shape = shape_of(graph, node.inputs[0])
-    if graph.const(node.inputs[0]) is not None:
-        raise Unsupported("a look-up in a table")
     indices = const_input(graph, node, 1, "the index")
     if indices is None or indices.ndim > 1:
         raise Unsupported("a table of indices")

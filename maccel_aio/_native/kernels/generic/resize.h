@@ -94,7 +94,9 @@ static void mx_gather_run(const mx_task *t, int part, int parts) {
   const int64_t rows = mx_row_count(o), end = mx_share(rows, part + 1, parts);
   for (int64_t row = mx_share(rows, part, parts); row < end; ++row) {
     const int32_t index = *(const int32_t *)(const void *)(x.data + mx_row_offset(&x, row));
-    mx_gather_row(t, mx_clamp_i(index, 0, t->cst_info[0].dims[0] - 1), o->data + mx_row_offset(o, row));
+    const int32_t count = t->cst_info[0].dims[0];
+    const int32_t place = index < 0 ? index + count : index;
+    mx_gather_row(t, mx_clamp_i(place, 0, count - 1), o->data + mx_row_offset(o, row));
   }
 }
 
