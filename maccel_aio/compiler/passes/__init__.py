@@ -15,6 +15,7 @@ from maccel_aio.compiler.passes.fuse import (
     fuse_residuals,
     standalone_affine,
 )
+from maccel_aio.compiler.passes.norms import match_norms
 from maccel_aio.compiler.passes.patterns import drop_dead, match_patterns
 from maccel_aio.compiler.passes.shuffle import fold_shuffles
 
@@ -33,6 +34,7 @@ def run_passes(graph: Graph) -> None:
     remove_identities(graph)
     canonicalise(graph)
     remove_identities(graph)
+    match_norms(graph)
     fold_affine(graph)
     standalone_affine(graph)
     fold_affine(graph)  # into what became a convolution just now
