@@ -38,6 +38,7 @@ WRITTEN_AS = {
     "Attention": ("", "products, sums and Softmax"),
     "RotaryEmbedding": ("", "products and sums"),
     "Cast": ("", "from integers of 32 and 64 bits"),
+    "Where": ("constant condition, and zeros or masks of Softmax", "the same"),
     "LRN": ("a convolution between pointwise operators", "the same"),
     "QLinearConv": ("with its scales", ""),
     "QLinearMatMul": ("with its scales", ""),

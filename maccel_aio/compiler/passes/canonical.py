@@ -14,6 +14,7 @@ from maccel_aio.compiler.passes import (
     pools,
     recurrent,
     resize,
+    selects,
     shapes,
 )
 from maccel_aio.compiler.passes.rules import Unsupported, check_float, const_input, opset
@@ -53,6 +54,7 @@ RULES: dict[str, Rule] = {
     "ReduceSum": pools.reduce,
     "ReduceMax": pools.reduce,
     "ReduceMin": pools.reduce,
+    "Where": selects.select,
     "Concat": shapes.concat,
     "Split": shapes.split,
     "Slice": shapes.slice_,
