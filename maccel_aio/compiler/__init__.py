@@ -25,6 +25,7 @@ from maccel_aio.compiler.quantize import QuantizeOptions, quantise
 from maccel_aio.compiler.report import CompileReport
 from maccel_aio.compiler.search import AccuracyTarget, SearchReport, search
 from maccel_aio.compiler.state import StateOptions
+from maccel_aio.compiler.unscale import unscale
 from maccel_aio.errors import MaccelError
 
 if TYPE_CHECKING:
@@ -291,6 +292,7 @@ def _numbers(
     report = None
     if accuracy is not None:
         options, report = _searched(graph, segments, seen, options, accuracy, clock)
+    seen = unscale(graph, seen, options.precision.storage)
     with clock.step("quantise"):
         quantise(graph, seen.stats, on_npu=_on_npu, fixed=seen.fixed, given=given, options=options)
     return seen.result, report

@@ -17,6 +17,7 @@ from maccel_aio.compiler.links import Link, find_links
 from maccel_aio.compiler.preprocess import Preprocess
 from maccel_aio.compiler.quantize import QuantizeOptions, quantise
 from maccel_aio.compiler.ranges import pixel_u8
+from maccel_aio.compiler.unscale import Bounded, bounds, find_bounded, unscale
 from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -106,11 +107,13 @@ class Observed:
         result: what the report and the file need of it.
         stats: by tensor name; of the equalised graph.
         fixed: formats of the inputs that take pixels.
+        bounded: scaled tensors that lost an upper bound, see `unscale`.
     """
 
     result: NumericResult
     stats: dict[str, TensorStats]
     fixed: dict[str, TensorQuant]
+    bounded: dict[str, Bounded] = field(default_factory=dict)
 
     def part(self, samples: Sequence[int]) -> Observed:
         """Return what some of the samples showed."""
@@ -139,9 +142,11 @@ def observe_graph(
     samples = None if calibration is None else open_samples(graph, calibration, how)
     stats = {} if samples is None else _observe(graph, samples, links, progress)
     calibrated = time.perf_counter()
+    before = bounds(graph)
     scaled = {} if samples is None else equalise(graph, links, stats, samples.originals)
     seconds = {"calibrate": calibrated - began, "equalise": time.perf_counter() - calibrated}
-    return Observed(NumericResult(samples, how, scaled, seconds), stats, fixed)
+    bounded = find_bounded(graph, before, scaled)
+    return Observed(NumericResult(samples, how, scaled, seconds), stats, fixed, bounded)
 
 
 def quantise_graph(
@@ -178,6 +183,7 @@ def quantise_graph(
         options=options,
         progress=progress,
     )
+    seen = unscale(graph, seen, (options or QuantizeOptions()).precision.storage)
     quantise(graph, seen.stats, on_npu=on_npu, fixed=seen.fixed, given=given, options=options)
     return seen.result
 

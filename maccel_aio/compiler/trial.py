@@ -15,6 +15,7 @@ from maccel_aio.compiler import container
 from maccel_aio.compiler.build import build
 from maccel_aio.compiler.calibration import TappedModel
 from maccel_aio.compiler.quantize import quantise
+from maccel_aio.compiler.unscale import unscale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -96,7 +97,7 @@ class Trials:
         graph, segments = fork(self.graph, self.segments)
         precision = replace(self.options.precision, storage=storage)
         options = replace(self.options, precision=precision)
-        seen = self.observed
+        seen = unscale(graph, self.observed, storage)
         quantise(graph, seen.stats, on_npu=on_npu, fixed=seen.fixed, options=options)
         container.write(self.path, build(graph, segments, seen.result, "int8").data)
         # A thread of its own: the caller's may run an event loop, which warns of blocking calls.
