@@ -19,6 +19,7 @@ from maccel_aio.compiler.branches import inline_branches
 from maccel_aio.compiler.integers import views_last
 from maccel_aio.compiler.ir import CompileError, Graph, Node, Tensor
 from maccel_aio.compiler.onnxgraph import attributes, captured
+from maccel_aio.compiler.pads import expand_pads
 from maccel_aio.compiler.passes.fold import fold_constants
 from maccel_aio.compiler.probe import probe_shapes
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
@@ -86,7 +87,7 @@ def import_model(
     proto = probe_shapes(infer(split_variadic(proto)), bound.variable, infer)
     proto = inline_branches(proto, _constants, infer)
     proto = views_last(expand_transformers(proto, infer), infer)
-    proto = expand_lrn(settle_ceil(proto, infer), infer)
+    proto = expand_pads(expand_lrn(settle_ceil(proto, infer), infer), infer)
     graph = to_graph(proto, name or stem or proto.graph.name or "model")
     graph.given_scales = given
     graph.source_sha256 = digest

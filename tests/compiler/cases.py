@@ -299,7 +299,7 @@ simple("layer_norm_no_bias", (2, 5, 16), lambda m: m.add("LayerNormalization", "
 # ---- the CPU
 simple("cpu_middle", IMAGE, lambda m: m.add("Relu", m.conv(m.add("CumSum", m.conv("x", (5, 6, 1, 1)), m.const(2, np.int64)), (4, 5, 1, 1))))  # fmt: skip
 simple("cpu_resize_cubic", IMAGE, lambda m: m.conv(_resize(m, [1, 1, 2, 2], None, mode="cubic"), (4, 6, 1, 1)))  # fmt: skip
-simple("cpu_pad_reflect", IMAGE, lambda m: m.conv(m.add("Pad", "x", m.const([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="reflect"), (4, 6, 3, 3)))  # fmt: skip
+simple("pad_reflect", IMAGE, lambda m: m.conv(m.add("Pad", "x", m.const([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="reflect"), (4, 6, 3, 3)))  # fmt: skip
 simple(
     "cpu_dynamic_shapes",
     IMAGE,

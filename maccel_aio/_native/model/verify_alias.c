@@ -1,7 +1,8 @@
 /* verify_alias.c - proves that what an instruction writes is nothing that it still has to read.
  *
  * Two views are known to be apart when the byte ranges are, or when both repeat with a common period and occupy
- * different bytes of it: channel slices of one image, for example. Anything else counts as overlap. */
+ * different bytes of it: slices of one image along its channels, or along its columns, where a piece with its gaps is
+ * taken as in use. Anything else counts as overlap. */
 #include <string.h>
 
 #include "check.h"
@@ -21,7 +22,8 @@ static uint64_t gcd(uint64_t a, uint64_t b) {
   return a;
 }
 
-static extent extent_of(const mxp_tensor *t) {
+/* The innermost `pieces` dimensions with gaps between their elements count as bytes in use without gaps. */
+static extent extent_of(const mxp_tensor *t, int pieces) {
   extent e = {.begin = t->offset, .run = (uint64_t)mx_elem_bytes(t->dtype)};
   int d = t->rank - 1;
   if (t->flags & MX_TENSOR_PAD_CHANNELS) {
@@ -33,6 +35,8 @@ static extent extent_of(const mxp_tensor *t) {
     joined = joined && (uint64_t)t->stride[d] == e.run;
     if (joined) {
       e.run *= (uint64_t)t->dims[d];
+    } else if (pieces-- > 0) {
+      e.run += (uint64_t)(t->dims[d] - 1) * (uint64_t)t->stride[d];
     } else {
       e.period = gcd(e.period, (uint64_t)t->stride[d]);
     }
@@ -47,14 +51,21 @@ static extent extent_of(const mxp_tensor *t) {
   return e;
 }
 
-static int apart(const mxp_tensor *a, const mxp_tensor *b) {
-  const extent x = extent_of(a), y = extent_of(b);
-  if (x.end <= y.begin || y.end <= x.begin) return 1;
+static int repeat_apart(extent x, extent y) {
   const uint64_t period = gcd(x.period, y.period);
   if (period == 0) return 0;
   const uint64_t p = x.begin % period, q = y.begin % period;
   if (p + x.run > period || q + y.run > period) return 0;
   return p + x.run <= q || q + y.run <= p;
+}
+
+static int apart(const mxp_tensor *a, const mxp_tensor *b) {
+  const extent x = extent_of(a, 0), y = extent_of(b, 0);
+  if (x.end <= y.begin || y.end <= x.begin) return 1;
+  for (int k = 0; k < MXP_MAX_RANK * MXP_MAX_RANK; ++k) {
+    if (repeat_apart(extent_of(a, k / MXP_MAX_RANK), extent_of(b, k % MXP_MAX_RANK))) return 1;
+  }
+  return 0;
 }
 
 static int same_view(const mxp_tensor *a, const mxp_tensor *b) {

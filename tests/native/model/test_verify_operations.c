@@ -114,6 +114,26 @@ static void elementwise_operands(void) {
          "(ELTWISE): elements of output 0 share memory");
 }
 
+/* Two columns of an image whose pixels have room behind their channels, copied to others of it. */
+static void columns(int from, int rows) {
+  elementwise(MX_OP_MAP);
+  const size_t start = room(4096);
+  for (int k = 0; k < 2; ++k) {
+    T(k).dims[0] = 1, T(k).dims[1] = rows, T(k).dims[2] = 2, T(k).dims[3] = 3;
+    T(k).stride[0] = rows * 64, T(k).stride[1] = 64, T(k).stride[2] = 8, T(k).stride[3] = 1;
+  }
+  T(0).offset = start + (size_t)from * 8, T(1).offset = start;
+}
+
+static void slices_of_one_image(void) {
+  SOUND(columns(2, 4), NOTHING);
+  SOUND(columns(6, 4), NOTHING);
+  SOUND(columns(3, 1), NOTHING);
+  BROKEN(columns(1, 4), NOTHING, "(MAP): output 0 overlaps input 0");
+  BROKEN(columns(7, 4), NOTHING, "(MAP): output 0 overlaps input 0");
+  BROKEN(columns(2, 4), T(1).stride[1] = 24, "(MAP): output 0 overlaps input 0");
+}
+
 static void maps_and_fills(void) {
   SOUND(elementwise(MX_OP_MAP), I.cst[3] = bytes_of(MACCEL_U8, 1, (int[]){256}));
   BROKEN(elementwise(MX_OP_MAP), (I.cst[3] = bytes_of(MACCEL_U8, 1, (int[]){256}), T(1).dtype = MACCEL_S8),
@@ -301,6 +321,7 @@ int main(void) {
   resizes();
   elementwise_operands();
   maps_and_fills();
+  slices_of_one_image();
   rows_operations();
   quantising();
   reductions();
