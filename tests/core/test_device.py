@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -49,6 +50,7 @@ def test_what_is_no_name_is_refused(wrong):
     [
         ("soft:-1", "not a device index"), ("soft:10000", "not a device index"),
         ("soft:x", "not a device index"), ("gpu", "."), ("", "."),
+        ("soft:0?nice=20", "nice.*0 to 19"),
         ("soft:0?cores=3", "cores"), ("soft:0?wings=2", "unknown device option.*wings"),
         ("fault:soft:0?delay_ms=x", "delay_ms"), ("fault:soft:0?fail_rate=2", "fail_rate"),
         ("fault:soft:0?hang_every=0", "hang_every"), ("fault:soft:0?bogus=1", "delay_ms"),
@@ -102,6 +104,31 @@ def test_a_device_says_what_it_is(device, kind, clusters, local):
         assert 1 <= info.workers <= max(1, os.cpu_count() or 1)
         assert pickle.loads(pickle.dumps(acc.cores)) == acc.cores
         assert acc.name.startswith(device.split("?")[0])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are looked up in /proc")
+@pytest.mark.parametrize(
+    ("device", "steps"), [("soft:6", 10), ("soft:6?nice=0", 0), ("soft:6?nice=19", 19)]
+)
+def test_cores_stand_back_behind_the_threads_of_the_program(plus_path, device, steps):
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with maccel_aio.sync.Accelerator(device) as acc, acc.load(plus_path) as model:
+        job = model.submit(X)  # infer() might do without a thread of the device
+        job.result()
+        cores = [
+            int(task) for task in os.listdir("/proc/self/task") if _name(task).startswith("mx-")
+        ]
+        assert cores
+        ranks = {os.getpriority(os.PRIO_PROCESS, core) for core in cores}
+        assert ranks == {min(own + steps, 19)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+def _name(task):
+    try:
+        return Path("/proc/self/task", task, "comm").read_text()
+    except OSError:  # it has ended
+        return ""
 
 
 def test_the_last_owner_closes_and_only_the_last():

@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "cpu.h"
+#include "rank.h"
 #include "status.h"
 #include "wait.h"
 
@@ -114,6 +115,7 @@ static int next_duty(mx_worker *worker, mx_duty *duty) {
 static void *worker_main(void *arg) {
   mx_worker *worker = arg;
   mx_duty duty;
+  mx_rank_lower(worker->crew->nice);
   while (next_duty(worker, &duty)) mx_core_perform(worker->crew, &duty);
   return NULL;
 }

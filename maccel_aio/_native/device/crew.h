@@ -40,6 +40,7 @@ typedef struct mx_crew {
   int limit;      /* most threads */
   int dry;        /* null device: nothing is computed */
   int may_spin;
+  int nice;       /* steps that its threads stand back; set before the first one starts */
   char name[12];
   mx_atomic32 spinning; /* one at a time */
   mx_worker workers[MX_MAX_CORES];

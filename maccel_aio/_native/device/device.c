@@ -51,10 +51,10 @@ int mx_device_create(const char *name, maccel_device **out) {
   char *options = cut(text, '?');
   char *target = cut(text, ':');
   const mx_device_iface *iface = find_kind(strcmp(text, "auto") == 0 ? "soft" : text);
-  MX_RETURN_IF(
-      !iface, MACCEL_E_NOT_FOUND,
-      "there is no device \"%.64s\"; names are auto, soft[:N][?cores=4], null[:N], fault:INNER?key=value",
-      name);
+  MX_RETURN_IF(!iface, MACCEL_E_NOT_FOUND,
+               "there is no device \"%.64s\"; names are auto, soft[:N][?cores=4&nice=0], null[:N], "
+               "fault:INNER?key=value",
+               name);
   maccel_device *dev = mx_alloc(sizeof *dev, 64);
   mx_pool *pool = mx_pool_create();
   int status = dev && pool ? MACCEL_OK : mx_fail(MACCEL_E_NOMEM, "no memory for a device");

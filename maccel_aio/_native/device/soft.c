@@ -7,6 +7,10 @@
 #include "options.h"
 #include "status.h"
 
+/* Cores stand back behind the program's own threads: an event loop that wakes up must not wait for the end of an
+ * inference, as it would not on a host whose NPU is a chip of its own. */
+#define MX_NICE 10
+
 typedef struct profile {
   int cores; /* the value of the option */
   int clusters, local_cores, global_cores;
@@ -30,14 +34,15 @@ static uint32_t mask_of(const profile *p) {
 }
 
 static int soft_open(maccel_device *dev, const char *target, const char *options) {
-  double cores = 8;
-  const mx_option table[] = {{.key = "cores", .low = 1, .high = 8, .whole = 1, .value = &cores}};
+  double cores = 8, nice = MX_NICE;
+  const mx_option table[] = {{.key = "cores", .low = 1, .high = 8, .whole = 1, .value = &cores},
+                             {.key = "nice", .low = 0, .high = 19, .whole = 1, .value = &nice}};
   mx_isa isa;
   MX_FORWARD(
       mx_isa_check(&isa)); /* what it is told by the environment is refused here, not at the first model */
   MX_FORWARD(mx_threads_check());
   MX_FORWARD(mx_options_index(target, &dev->info.index));
-  MX_FORWARD(mx_options_parse(options, table, 1, NULL, 0));
+  MX_FORWARD(mx_options_parse(options, table, 2, NULL, 0));
   const profile *p = find_profile(cores);
   MX_RETURN_IF(!p, MACCEL_E_INVALID, "device option cores is %g; allowed are 1, 2, 4, 8", cores);
   maccel_device_info *info = &dev->info;
@@ -50,6 +55,7 @@ static int soft_open(maccel_device *dev, const char *target, const char *options
   snprintf(name, sizeof name, "soft%d", info->index);
   mx_crew *crew = NULL;
   MX_FORWARD(mx_crew_create(name, dev->core_mask, mx_worker_limit(), 0, &crew));
+  crew->nice = (int)nice;
   info->workers = crew->limit;
   dev->state = crew;
   return MACCEL_OK;

@@ -168,8 +168,9 @@ static void profiles_and_their_limits(void) {
     maccel_device_free(dev);
   }
   maccel_device *dev = NULL;
-  const char *bad[] = {"soft:x", "soft:-1", "soft?cores=3", "soft?cores=", "soft?core=1", "soft?cores=1e9",
-                       "hard:0", "",        "soft:99999"};
+  const char *bad[] = {"soft:x",         "soft:-1",      "soft?cores=3", "soft?cores=", "soft?core=1",
+                       "soft?cores=1e9", "soft?nice=20", "soft?nice=-1", "hard:0",      "",
+                       "soft:99999"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     CHECK(maccel_device_open(bad[i], &dev) < 0);
     CHECK(strlen(maccel_last_error()) > 10);
