@@ -99,3 +99,48 @@ def test_after_a_reset_as_in_a_child_everything_begins_anew():
     assert pool.submit(len, [1, 2]).result(20) == 2
     assert not stuck.done()
     gate.set()
+
+
+def test_functions_that_wait_for_others_cannot_block_one_another():
+    """Shown to fail: without a thread for inner work all threads wait for what nobody takes."""
+    pool = DaemonPool(2)
+    meet = threading.Barrier(2)
+
+    def outer(number):
+        meet.wait(20)  # both threads are taken
+        inner = [pool.submit(lambda: pool.submit(int, number).result(20)) for _ in range(3)]
+        return [future.result(20) for future in inner]
+
+    futures = [pool.submit(outer, number) for number in range(2)]
+    assert [future.result(20) for future in futures] == [[0] * 3, [1] * 3]
+    assert pool._threads == 2
+
+
+def test_work_that_no_thread_could_be_started_for_does_not_run(monkeypatch):
+    pool = DaemonPool(2)
+    ran: list[int] = []
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            pool.submit(ran.append, 1)
+    pool.submit(ran.append, 2).result(20)
+    assert ran == [2]
+    gate, running = threading.Event(), threading.Event()
+
+    def hold():
+        running.set()
+        assert gate.wait(20)
+
+    held = pool.submit(hold)
+    assert running.wait(20)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        later = pool.submit(ran.append, 3)  # the one that there is comes to it
+    gate.set()
+    held.result(20)
+    later.result(20)
+    assert ran == [2, 3]
