@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("maccel_aio")
 
-#: How long to wait for a ring that its own thread uses: that thread takes the completions.
+#: When to look again at rings that their own threads use: those take the completions meanwhile.
 _PATIENCE_S = 0.02
 
 
@@ -31,10 +31,17 @@ class Lookout:
     def __init__(self) -> None:
         self._reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._reset)
+            os.register_at_fork(after_in_child=self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """In a child the thread of the parent does not exist; the parent keeps its descriptors."""
+        wake = self._wake
+        self._reset()
+        if wake[0] >= 0:
+            for end in wake:
+                os.close(end)
 
     def _reset(self) -> None:
-        """Begin anew: in a child, the thread of the parent does not exist."""
         self._lock = threading.Lock()
         #: Rings, and how many callbacks wait for each.
         self._rings: collections.Counter[ThreadRing] = collections.Counter()
@@ -86,8 +93,9 @@ class Lookout:
         """
         with self._lock:
             rings = list(self._rings)
-        quiet = [_take(ring) for ring in rings]
-        return [ring.fd for ring in rings if not ring.disposed], all(quiet)
+        quiet = [ring for ring in rings if _take(ring)]
+        # A ring in use is left out: its descriptor stays readable until its thread has looked.
+        return [ring.fd for ring in quiet if not ring.disposed], len(quiet) == len(rings)
 
     def _sleep(self, descriptors: list[int], timeout_s: float | None) -> None:
         poller = select.poll()
@@ -101,11 +109,16 @@ class Lookout:
 
 
 def _take(ring: ThreadRing) -> bool:
-    """Settle what a ring has; False when its own thread uses it now."""
-    if not ring.lock.acquire(timeout=_PATIENCE_S):
+    """Settle what a ring has; False when its own thread uses it now.
+
+    What is left of more than one wake-up takes makes the descriptor readable again.
+    """
+    if not ring.lock.acquire(blocking=False):
         return False
     try:
-        return ring.disposed or ring.reap()
+        if not ring.disposed:
+            ring.reap()
+        return True
     finally:
         ring.lock.release()
 

@@ -15,7 +15,7 @@ import trio
 import maccel_aio
 import maccel_aio.sync as maccel
 from maccel_aio import CancelOutcome, JobState
-from maccel_aio._core import _blocking, _guard
+from maccel_aio._core import _blocking, _guard, _lookout
 
 X = np.arange(8, dtype=np.float32)
 ONE_CORE = "fault:soft:0?cores=1&delay_ms=20"
@@ -379,6 +379,30 @@ def test_callbacks_of_many_threads_come_while_all_do_something_else(plus_path):
     with maccel.Accelerator("fault:soft:0?cores=2&delay_ms=2") as acc, acc.load(plus_path) as model:
         run_all(*(functools.partial(submit, first) for first in range(0, 40, 10)))
     assert sorted(told) == [(X + k + 1).tolist() for k in range(40)]
+
+
+def test_a_ring_in_use_holds_up_no_callback_of_others(plus_path, monkeypatch):
+    """Shown to fail: with a lookout that waits for the ring that is in use."""
+    monkeypatch.setattr(_lookout, "_PATIENCE_S", 1000.0)
+    held, told = threading.Event(), threading.Semaphore(0)
+    with maccel.Accelerator("fault:soft:0?delay_ms=20") as acc, acc.load(plus_path) as model:
+
+        def keep():
+            job, device = model.submit(X), acc._device
+            assert device is not None
+            with _blocking.ring_here(device).lock:
+                job.add_done_callback(lambda _: told.release())
+                held.set()
+                for _ in range(3):
+                    assert told.acquire(timeout=20)
+
+        def use():
+            assert held.wait(20)
+            for _ in range(3):
+                model.submit(X).add_done_callback(lambda _: told.release())
+
+        run_all(keep, use)
+        assert told.acquire(timeout=20)  # that of the ring that was in use
 
 
 def test_a_cancelled_job_calls_back_once(plus_path):

@@ -142,6 +142,34 @@ acc.close()
     assert out == ["0", "1"]
 
 
+def test_pitfall_12_a_child_keeps_no_descriptor_of_the_lookout(tmp_path, plus_path):
+    out = run(tmp_path, plus_path, FORK + """
+from maccel_aio._core._lookout import lookout
+
+def tell(model):
+    told = threading.Event()
+    model.submit(x).add_done_callback(lambda _: told.set())
+    assert told.wait(20)
+
+def child():
+    for end in wake:
+        try:
+            os.fstat(end)
+            return 1
+        except OSError:
+            pass
+    with maccel_aio.sync.Accelerator("fault:soft:1?delay_ms=5") as acc, acc.load(path) as own:
+        tell(own)
+
+with maccel_aio.sync.Accelerator("fault:soft:0?delay_ms=5") as acc, acc.load(path) as model:
+    tell(model)
+    wake = lookout._wake
+    print(in_child(child))
+    tell(model)
+""")  # fmt: skip
+    assert out == ["0"]
+
+
 def test_pitfall_12_a_fork_while_other_threads_infer(tmp_path, plus_path):
     out = run(tmp_path, plus_path, FORK + """
 acc = maccel_aio.sync.Accelerator("soft:0")
