@@ -25,11 +25,12 @@ _in_use: dict[int, Array] = {}
 _held: dict[int, Array] = {}
 
 
-def claim(arrays: Sequence[Array]) -> tuple[int, ...]:
+def claim(arrays: Sequence[Array], instead: tuple[int, ...] = ()) -> tuple[int, ...]:
     """Register arrays that the device will write, all or none. Any thread.
 
     Args:
         arrays: the caller's outputs.
+        instead: a claim that this one takes the place of; it stays as it is if this raises.
 
     Returns:
         A claim for ``release``.
@@ -40,6 +41,7 @@ def claim(arrays: Sequence[Array]) -> tuple[int, ...]:
     """
     made: list[int] = []
     with _lock:
+        former = {key: _in_use.pop(key) for key in instead if key in _in_use}
         try:
             for array in arrays:
                 _check(array)
@@ -50,6 +52,7 @@ def claim(arrays: Sequence[Array]) -> tuple[int, ...]:
         except (BufferInUseError, InvalidError):
             for key in made:
                 del _in_use[key]
+            _in_use.update(former)
             raise
     return tuple(made)
 

@@ -119,6 +119,7 @@ class BaseJob:
             return CancelOutcome.DONE
         if self._user_data == 0:  # on its way from one device to another
             self.state = JobState.CANCELLED
+            self._release()
             self._port.wake(self)
             return CancelOutcome.REMOVED
         return self._withdrawn(self._port.ring.cancel(self._user_data))
@@ -145,12 +146,12 @@ class BaseJob:
         """Take the completion: called exactly once, by the ring, in the port's thread."""
         self._timing = timing
         port = self._port
-        if self._claim:
-            self._release()
         state = self.state
         if self._retry is not None and status == _binding.DEVICE_LOST and state is JobState.QUEUED:
             self._move(status)
             return
+        if self._claim:
+            self._release()
         if state is JobState.QUEUED:
             if status == _binding.OK:
                 self.state = JobState.DONE
@@ -171,9 +172,9 @@ class BaseJob:
             self._then()
 
     def _move(self, status: int) -> None:
-        """Leave a device that is lost for another one."""
+        """Leave a device that is lost for another one; nobody gets the arrays meanwhile."""
         retry, self._retry = self._retry, None
-        self._claim, self._user_data = (), 0
+        self._user_data = 0
         self.state, self._status = JobState.FAILED, status  # as the lost device's port counts it
         self._port.lose(self, status)
         self.state, self._status = JobState.QUEUED, 0
@@ -188,6 +189,7 @@ class BaseJob:
         """Decide a job that no device has: it found no other one."""
         if self.state is JobState.QUEUED:
             self.state, self._status, self._outputs = JobState.FAILED, status, None
+            self._release()
             self._port.wake(self)
 
     def orphan(self) -> None:

@@ -228,7 +228,7 @@ class Port:
                 outputs = [np.empty(result.shape, result.dtype) for result in plan.results]
             else:
                 outputs = list(call.out)
-                claim = _guard.claim(outputs)
+                claim = _guard.claim(outputs, () if job is None else job._claim)  # noqa: SLF001
         except BaseException:  # the credit must not be lost
             self.give_back(slot)
             raise
@@ -244,7 +244,7 @@ class Port:
             )  # fmt: skip
         except BaseException:
             if not self._runs_unseen(slot, job):
-                _guard.release(claim)
+                job._release()  # noqa: SLF001
                 self._release()
             raise
         self.submitted += 1

@@ -52,3 +52,17 @@ def test_remains_are_tried_until_they_can_be_freed():
     assert _graveyard.sweep() == 1
     assert not _graveyard.sweep_until_empty(0.0)
     assert _graveyard.sweep_until_empty(5.0)
+
+
+def test_a_claim_takes_the_place_of_another():
+    array, other = np.zeros(4, np.float32), np.zeros(4, np.float32)
+    first = _guard.claim([array])
+    taken = _guard.claim([other])
+    with pytest.raises(BufferInUseError):
+        _guard.claim([array, other], first)
+    assert _guard.is_claimed(array)
+    second = _guard.claim([array], first)
+    _guard.release(first)  # over: nothing happens
+    assert _guard.is_claimed(array)
+    _guard.release(second + taken)
+    assert _guard.claims() == 0

@@ -1,5 +1,6 @@
 """Pools: work is shared, and what a lost device had begun runs elsewhere exactly once."""
 
+import contextlib
 from typing import Any
 
 import anyio
@@ -300,18 +301,48 @@ async def test_a_chained_job_ends_with_its_device(plus_path):
         assert model.stats().retried == 0
 
 
+@pytest.mark.parametrize("end", ["result", "cancel", "lost"])
+async def test_nobody_gets_the_arrays_of_a_job_that_moves(plus_path, end):
+    """Shown to fail: with the claim given back at the completion of the lost device."""
+    dying = testing.faulty_accelerator(delay=0.02, lose_after=0, cores=1)
+    ending = "&lose_after=0" if end == "lost" else ""
+    second = f"fault:soft:1?delay_ms=50&cores=1{ending}"
+    outs = [np.zeros(8, np.float32) for _ in range(2)]
+    async with (
+        dying,
+        maccel_aio.open_pool([dying, second]) as pool,
+        pool.load(plus_path, max_inflight=1) as model,
+    ):
+        jobs = [model.try_submit(X, out=[out]) for out in outs]
+        moving = next(job for job in jobs if job._port is model.replicas[0].port_here())
+        out = outs[jobs.index(moving)]
+        await until(lambda: moving._user_data == 0)
+        with pytest.raises(maccel_aio.BufferInUseError):
+            _guard.claim([out])
+        if end == "cancel":
+            moving.cancel()
+        elif end == "result":
+            assert (await moving)[0] is out
+            np.testing.assert_array_equal(out, X + 1)
+        for job in jobs:
+            with contextlib.suppress(maccel_aio.MaccelError):
+                await job
+        await until(lambda: _guard.claims() == 0)
+
+
 async def test_a_device_that_cannot_take_a_moved_job_because_of_its_memory_is_not_lost(plus_path):
     dying = testing.faulty_accelerator(delay=0.02, lose_after=0, cores=1)
-    outs = [np.zeros(8, np.float32) for _ in range(2)]
     async with (
         dying,
         maccel_aio.open_pool([dying, "fault:soft:1?delay_ms=100&cores=1"]) as pool,
         pool.load(plus_path, max_inflight=1) as model,
     ):
-        jobs = [model.try_submit(X, out=[out]) for out in outs]
+        inputs = [dying.allocate((8,)) for _ in range(2)]
+        for one in inputs:
+            one.array[...] = X
+        jobs = [model.try_submit(one) for one in inputs]
         moving = next(job for job in jobs if job._port is model.replicas[0].port_here())
-        await until(lambda: moving._user_data == 0)
-        claim = _guard.claim([outs[jobs.index(moving)]])  # by a request of somebody else
+        claim = _guard.claim([inputs[jobs.index(moving)].target()])  # a request writes it by now
         with pytest.raises(maccel_aio.DeviceLostError):
             await moving
         _guard.release(claim)
