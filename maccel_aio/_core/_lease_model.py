@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._config import ModelConfig
     from maccel_aio._core._entries import Entry, Options
     from maccel_aio._core._lease import Lease, Terms
+    from maccel_aio._core._resident import Resident
     from maccel_aio._core._ring import Slot
     from maccel_aio._typing import Array
 
@@ -127,17 +128,29 @@ class LeaseModel(LoopCaches):
                 set that gives its requests deadlines.
             MaccelError: as ``try_submit`` does.
         """
-        given: list[tuple[Lease, Entry]] = []
-        for lease in leases:
-            lease.check(self._resident)
-            if lease.entry is None or lease.timed:
-                raise UnsupportedError("leases of this model go one by one: use try_submit")
-            given.append((lease, lease.entry))
+        given = entries_of(leases, self._resident)
         return self.port_here().launch_all(given)  # type: ignore[return-value]  # its job_type
 
     def _launch(self, port: LoopPort, slot: Slot, lease: Lease, options: Options) -> Job:
         """Submit the lease of a model that needs more than its entry."""
         return port.adopt(lease, slot, lambda: self.start(port, slot, lease.prepared(options)))
+
+
+def entries_of(leases: Iterable[Lease], resident: Resident | None) -> list[tuple[Lease, Entry]]:
+    """Return leases that are to be submitted together, and the entry of each.
+
+    Raises:
+        BufferInUseError: if one is in flight.
+        UnsupportedError: if they must go one by one.
+        MaccelError: if one is not of this model, or was released.
+    """
+    given: list[tuple[Lease, Entry]] = []
+    for lease in leases:
+        lease.check(resident)
+        if lease.entry is None or lease.timed:
+            raise UnsupportedError("leases of this model go one by one: use infer() or submit()")
+        given.append((lease, lease.entry))
+    return given
 
 
 def terms_for(model: BaseModel, shape: object, dtype: DTypeLike) -> Terms:

@@ -149,3 +149,53 @@ def test_a_thread_may_drop_its_job(model):
     gc.collect()
     with pool.lease(timeout=10):
         assert model.stats().in_flight == 0
+
+
+def test_several_leases_with_one_call(slow):
+    with buffers(slow, 4) as pool:
+        leases = [pool.lease() for _ in range(4)]
+        for value, lease in enumerate(leases):
+            lease.inputs[0][...] = X + value
+        assert slow.try_submit_all([]) == []
+        with pytest.raises(maccel_aio.BufferInUseError):
+            slow.try_submit_all([leases[0], leases[0]])
+        jobs = slow.try_submit_all(leases[:3])
+        with pytest.raises(maccel_aio.BufferInUseError):
+            slow.try_submit_all([leases[3], leases[2]])
+        for value, job in enumerate(jobs):
+            np.testing.assert_array_equal(job.result(20)[0], X + value + 1)
+        assert slow.try_submit_all([leases[3]])[0].result(20)[0][0] == X[0] + 4
+        assert slow.stats().submitted == 4
+        for lease in leases:
+            lease.release()
+
+
+def test_several_leases_with_one_call_are_all_or_none(plus_path):
+    with (
+        sync.Accelerator("fault:soft:0?delay_ms=50") as acc,
+        acc.load(plus_path, max_inflight=2) as model,
+        buffers(model, 3) as pool,
+    ):
+        leases = [pool.lease() for _ in range(3)]
+        with pytest.raises(maccel_aio.QueueFullError):
+            model.try_submit_all(leases)
+        assert model.stats().submitted == 0
+        for job in model.try_submit_all(leases[1:]):
+            job.result(20)
+        model.close()
+        with pytest.raises(maccel_aio.ClosedError):
+            model.try_submit_all(leases[:1])
+        for lease in leases:
+            lease.release()
+
+
+def test_leases_of_several_segments_go_one_by_one(tmp_path):
+    path = mxqtools.segmented(tmp_path / "segmented.mxq", 8, doubling())
+    with (
+        sync.Accelerator("soft:0") as acc,
+        acc.load(path) as model,
+        model.buffers(1) as pool,
+        pool.lease() as lease,
+        pytest.raises(maccel_aio.UnsupportedError, match="one by one"),
+    ):
+        model.try_submit_all([lease])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import maccel_aio
 import maccel_aio.sync
 from maccel_aio import BatchParam
+from maccel_aio._core import _blocking_stream
 from tests import kvmodel
 
 WEIGHTS = kvmodel.Weights()
@@ -349,6 +350,18 @@ def test_a_wait_for_the_turn_is_bounded(kv_path):
         with pytest.raises(maccel_aio.WaitTimeoutError):
             model.infer(X[:4], timeout=0.02)
         close_to(job.result()[0], Y[:4])
+
+
+def test_a_call_that_no_thread_could_carry_leaves_its_turn(kv_path, monkeypatch):
+    def refuse(function):
+        raise RuntimeError("can't start new thread")
+
+    with maccel_aio.sync.Accelerator("soft:0") as acc, acc.load(kv_path) as model:
+        with monkeypatch.context() as patch:
+            patch.setattr(_blocking_stream._pool, "submit", refuse)
+            with pytest.raises(RuntimeError, match="new thread"):
+                model.submit(X[:4])
+        close_to(model.infer(X[:4], timeout=20)[0], Y[:4])
 
 
 async def test_closing_ends_calls_that_wait_for_their_turn(kv_path):
