@@ -1,7 +1,7 @@
 /* test_dwconv.c - the depthwise kernels of 3x3 and 5x5 windows: blocks of channels, bands, chunks, shelves, parts. */
 #include "u8s8_case.h"
 
-static const mx_kernel *small, *large; /* up to 3x3, up to 5x5 */
+static const mx_kernel *small, *large, *words; /* up to 3x3, up to 5x5; up to 3x3 with s16 weights */
 
 static const mx_kernel *kernel_of(const char *name) {
   const mx_kernel *const *k = mx_kernels_of(MX_ISA_AVX512VNNI, MX_OP_DWCONV);
@@ -21,7 +21,11 @@ static void pad(u8s8_shape *s) {
 }
 
 static int agrees(const u8s8_shape *s, int parts) {
-  return (s->kh > 3 || s->kw > 3 || u8s8_agrees(s, small, parts)) && u8s8_agrees(s, large, parts);
+  u8s8_shape wide = *s;
+  wide.words = 1;
+  const int fits = s->kh <= 3 && s->kw <= 3;
+  return (!fits || (u8s8_agrees(s, small, parts) && u8s8_agrees(&wide, words, parts))) &&
+         u8s8_agrees(s, large, parts);
 }
 
 /* Every mixture of 64, 32, 16 and fewer channels; heights that leave bands half empty. */
@@ -85,12 +89,13 @@ static int refuses(const mx_kernel *kernel, u8s8_shape s, int slot, int value) {
 static int refusals(void) {
   const u8s8_shape s = image_of(20, 20, 32, 3, 1);
   return refuses(small, s, 0, 4) && refuses(small, s, 8, 2) && refuses(small, s, 3, 2) &&
-         refuses(large, s, 1, 6) && refuses(large, s, 9, 2) &&
+         refuses(large, s, 1, 6) && refuses(large, s, 9, 2) && refuses(words, s, 0, 3) &&
          refuses(large, image_of(20, 20, 32, 3, 3), 0, 3);
 }
 
 int main(void) {
   if (!mx_isa_supported(MX_ISA_AVX512VNNI)) return 77;
   small = kernel_of("u8s8-dwconv3x3-2x64-avx512vnni"), large = kernel_of("u8s8-dwconv5x5-7x64-avx512vnni");
-  return !(small && large && blocks() && windows() && shelves() && parts() && refusals());
+  words = kernel_of("u8s16-dwconv3x3-2x64-avx512vnni");
+  return !(small && large && words && blocks() && windows() && shelves() && parts() && refusals());
 }

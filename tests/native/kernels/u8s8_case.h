@@ -1,4 +1,4 @@
-/* u8s8_case.h - one convolution of a u8 image with s8 weights, of a given shape and a random end, on every kernel of
+/* u8s8_case.h - one convolution of a u8 image with s8 (or s16) weights, of a given shape and a random end, on every kernel of
  * the highest level that accepts it. */
 #ifndef TEST_U8S8_CASE_H
 #define TEST_U8S8_CASE_H
@@ -10,6 +10,7 @@ typedef struct u8s8_shape {
   int kh, kw, s, pt, pl, pb, pr;
   int groups; /* 0 stands for 1 */
   int in_pixel; /* bytes from pixel to pixel, 0 = c */
+  int words; /* of weights, not bytes */
   int plain; /* 1: u8 out by scale, zero and clamp alone; 0: any type, activation, residual, second output */
 } u8s8_shape;
 
@@ -71,11 +72,13 @@ static inline void u8s8_case(vt_case *c, const u8s8_shape *s) {
   memcpy(c->insn.i, i, sizeof i);
   c->insn.out[0] = 0;
   u8s8_input(c, s);
-  vt_constant(c, 0, MACCEL_S8, (int[]){s->o, s->kh, s->kw, per}, 4);
+  vt_constant(c, 0, s->words ? MACCEL_S16 : MACCEL_S8, (int[]){s->o, s->kh, s->kw, per}, 4);
   int32_t *bias = (int32_t *)vt_constant(c, 1, MACCEL_S32, &s->o, 1);
   float *scale = (float *)vt_constant(c, 2, MACCEL_F32, &s->o, 1);
+  const int unit = s->words ? 256 : 1;
   for (int k = 0; k < s->o; k++)
-    bias[k] = vt_range(-9000, 9000), scale[k] = vt_float(0.2f, 1.4f) / (60.0f * (float)(per * s->kh * s->kw));
+    bias[k] = vt_range(-9000, 9000) * unit,
+    scale[k] = vt_float(0.2f, 1.4f) / (60.0f * (float)(per * s->kh * s->kw * unit));
   u8s8_end(c, s, out);
   if (s->op == MX_OP_CONVDYN) {
     vt_image(c, &c->task.in[2], &c->in[2], MACCEL_F32, (int[]){s->batch, out[1], out[2], 1}, 0);

@@ -1,4 +1,4 @@
-/* dw_3x3.h - depthwise 3x3: columns are interleaved once, stay in registers and slide along the row (dw_strip.h).
+/* dw_3x3.h - depthwise 3x3: columns are interleaved once, stay in registers and slide along the row (dw_strip.h, dw_slide.h).
  *
  * Stride 1: four input rows hold the windows of two output rows; a step makes two columns of both. Vector by vector j the
  * weights and the scale are loaded once for four outputs.
@@ -7,21 +7,11 @@
 #ifndef MX_AVX512VNNI_DW_3X3_H
 #define MX_AVX512VNNI_DW_3X3_H
 
-#include "dw_strip.h"
+#include "dw_slide.h"
 
 /* Packed block: for each j bias, scale, weights [weight rows][3]; as vectors. With stride 2 both output rows use the
  * same weights. */
 enum { DW_3X3_S1 = 2 + 2 * 3, DW_3X3_S2 = 2 + 3 };
-
-MX_INLINE __m512i dw_vector(const dw_strip *t, int k) { return _mm512_load_si512(t->packed + 64 * k); }
-MX_INLINE __m512 dw_floats(const dw_strip *t, int k) {
-  return _mm512_load_ps((const float *)(const void *)(t->packed + 64 * k));
-}
-
-MX_INLINE void dw_words_of(__m512i v[4], const __m512i top[2], const __m512i bottom[2]) {
-  v[0] = _mm512_unpacklo_epi16(top[0], bottom[0]), v[1] = _mm512_unpackhi_epi16(top[0], bottom[0]);
-  v[2] = _mm512_unpacklo_epi16(top[1], bottom[1]), v[3] = _mm512_unpackhi_epi16(top[1], bottom[1]);
-}
 
 MX_INLINE void dw_pair(int width, __m512i v[2], const dw_strip *t, int slot, int other, int64_t at) {
   const __m512i a = dw_load(width, t, slot, at), b = other == slot ? a : dw_load(width, t, other, at);
@@ -56,39 +46,20 @@ MX_INLINE void dw_sums_s1(__m512i z[2][2], const dw_strip *t, __m512i c[4][4], i
   }
 }
 
-/* Vectors j and j + 1 as words. */
-MX_INLINE void dw_half_s1(int mode, __m512i h[2][2], const dw_strip *t, __m512i c[4][4], int j, int x) {
-  __m512i z[2][2][2];
-  MX_UNROLL for (int i = 0; i < 2; i++) {
-    dw_sums_s1(z[i], t, c, j + i);
-    MX_UNROLL for (int r = 0; r < 2; r++) MX_UNROLL for (int k = 0; k < 2; k++) {
-      if (mode == DW_SUMS)
-        dw_store_sums(t, r, x + k, j + i, z[i][r][k]);
-      else
-        z[i][r][k] = dw_scaled(mode, t, z[i][r][k], dw_floats(t, (j + i) * DW_3X3_S1 + 1));
-    }
-  }
-  MX_UNROLL for (int r = 0; r < 2; r++) MX_UNROLL for (int k = 0; k < 2; k++) h[r][k] =
-      dw_words(mode, t, z[0][r][k], z[1][r][k]);
-}
-
 MX_INLINE void dw_slide_s1(int width, int mode, const dw_strip *t) {
   __m512i c[4][4];
-  int64_t to = t->x0 * t->out_px;
   dw_column_s1(width, c[0], t, t->x0 - t->pl);
   dw_column_s1(width, c[1], t, t->x0 - t->pl + 1);
   for (int x = t->x0; x < t->x1; x += 2) {
     dw_column_s1(width, c[2], t, x - t->pl + 2);
     dw_column_s1(width, c[3], t, x - t->pl + 3);
     __m512i h[2][2][2];
-    dw_half_s1(mode, h[0], t, c, 0, x);
-    dw_half_s1(mode, h[1], t, c, 2, x);
-    MX_UNROLL for (int k = 0; k < 2 && mode != DW_SUMS; k++) {
-      if (x + k < t->x1)
-        MX_UNROLL for (int r = 0; r < 2; r++)
-            dw_store(width, t, r, to, dw_bytes(mode, t, h[0][r][k], h[1][r][k]));
-      to += t->out_px;
+    MX_UNROLL for (int j = 0; j < 4; j += 2) {
+      __m512i z[2][2][2];
+      dw_sums_s1(z[0], t, c, j), dw_sums_s1(z[1], t, c, j + 1);
+      dw_half_s1(mode, h[j / 2], t, z, DW_3X3_S1, j, x);
     }
+    dw_finish_s1(width, mode, t, h, x);
     MX_UNROLL for (int j = 0; j < 4; j++) c[0][j] = c[2][j], c[1][j] = c[3][j];
   }
 }
@@ -120,21 +91,6 @@ MX_INLINE void dw_start_s2(__m512i acc[2][4], const dw_strip *t) {
   MX_UNROLL for (int j = 0; j < 4; j++) acc[0][j] = acc[1][j] = dw_vector(t, j * DW_3X3_S2);
 }
 
-MX_INLINE void dw_finish_s2(int width, int mode, const dw_strip *t, __m512i z[2][4], int x) {
-  const int64_t to = x * t->out_px;
-  MX_UNROLL for (int r = 0; r < 2; r++) {
-    MX_UNROLL for (int j = 0; j < 4; j++) {
-      if (mode == DW_SUMS)
-        dw_store_sums(t, r, x, j, z[r][j]);
-      else
-        z[r][j] = dw_scaled(mode, t, z[r][j], dw_floats(t, j * DW_3X3_S2 + 1));
-    }
-    if (mode != DW_SUMS)
-      dw_store(width, t, r, to,
-               dw_bytes(mode, t, dw_words(mode, t, z[r][0], z[r][1]), dw_words(mode, t, z[r][2], z[r][3])));
-  }
-}
-
 MX_INLINE void dw_slide_s2(int width, int mode, const dw_strip *t) {
   __m512i acc[2][4], next[2][4], c[2][4];
   dw_column_s2(width, c, t, 2 * t->x0 - t->pl);
@@ -145,39 +101,14 @@ MX_INLINE void dw_slide_s2(int width, int mode, const dw_strip *t) {
     dw_column_s2(width, c, t, 2 * x - t->pl + 2);
     dw_add_s2(acc, t, c, 2);
     dw_start_s2(next, t), dw_add_s2(next, t, c, 0);
-    dw_finish_s2(width, mode, t, acc, x);
+    __m512i h[2][2];
+    dw_half_s2(mode, h[0], t, acc, DW_3X3_S2, 0, x);
+    dw_half_s2(mode, h[1], t, acc, DW_3X3_S2, 2, x);
+    dw_finish_s2(width, mode, t, h, x);
     MX_UNROLL for (int j = 0; j < 4; j++) acc[0][j] = next[0][j], acc[1][j] = next[1][j];
   }
 }
 
-/* ---- instances */
-
-typedef void (*dw_slide_fn)(const dw_strip *t);
-
-#define DW_SLIDE(stride, width, mode)                                                       \
-  static __attribute__((noinline)) void dw_##stride##_##width##_##mode(const dw_strip *t) { \
-    dw_slide_##stride(width, mode, t);                                                      \
-  }
-#define DW_SLIDES(stride, width)       \
-  DW_SLIDE(stride, width, DW_SATURATE) \
-  DW_SLIDE(stride, width, DW_CLAMP)    \
-  DW_SLIDE(stride, width, DW_SUMS)     \
-  DW_SLIDE(stride, width, DW_HARD)
-#define DW_SLIDE_ROW(stride, width)                                                                        \
-  {dw_##stride##_##width##_DW_SATURATE, dw_##stride##_##width##_DW_CLAMP, dw_##stride##_##width##_DW_SUMS, \
-   dw_##stride##_##width##_DW_HARD}
-
-DW_SLIDES(s1, DW_64)
-DW_SLIDES(s1, DW_32)
-DW_SLIDES(s1, DW_16)
-DW_SLIDES(s1, DW_SOME)
-DW_SLIDES(s2, DW_64)
-DW_SLIDES(s2, DW_32)
-DW_SLIDES(s2, DW_16)
-DW_SLIDES(s2, DW_SOME)
-
-static const dw_slide_fn dw_slides[2][DW_WIDTHS][DW_MODES] = {
-    {DW_SLIDE_ROW(s1, DW_64), DW_SLIDE_ROW(s1, DW_32), DW_SLIDE_ROW(s1, DW_16), DW_SLIDE_ROW(s1, DW_SOME)},
-    {DW_SLIDE_ROW(s2, DW_64), DW_SLIDE_ROW(s2, DW_32), DW_SLIDE_ROW(s2, DW_16), DW_SLIDE_ROW(s2, DW_SOME)}};
+#include "dw_instances.h"
 
 #endif

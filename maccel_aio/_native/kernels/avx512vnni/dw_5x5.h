@@ -27,11 +27,6 @@ enum { DW_5X5_BYTES = 256 * (2 * (13 * 2 + 5) + DW_5X5_TILE + 1) };
 
 /* ---- interleaving */
 
-MX_INLINE __m512i dw_pixel(int width, const dw_strip *t, int slot, int x) {
-  if ((unsigned)x >= (unsigned)t->in_w) return _mm512_set1_epi8((char)t->zero_in);
-  return dw_load(width, t, slot, x * t->in_px);
-}
-
 MX_INLINE void dw_pair(__m512i v[2], __m512i a, __m512i b) {
   v[0] = _mm512_unpacklo_epi8(a, b), v[1] = _mm512_unpackhi_epi8(a, b);
 }

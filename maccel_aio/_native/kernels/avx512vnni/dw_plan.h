@@ -11,7 +11,7 @@
 #include "dw_strip.h"
 #include "hard_swish.h"
 
-/* A tap of the window; outside of it where a byte of a lane has no use. */
+/* A tap of the window; outside of it where a part of a lane has no use. */
 typedef struct dw_tap {
   int ky, kx;
 } dw_tap;
@@ -19,9 +19,10 @@ typedef struct dw_tap {
 typedef struct dw_plan {
   mx_geometry s;
   int rows, slots;            /* output and input rows of a band */
+  int lane;                   /* taps in a 32-bit lane: 4 of 8-bit weights or 2 of 16-bit ones */
   int vectors;                /* of the weights of one output row and one j */
   int weight_rows;            /* output rows that have their own shift of the weights: rows, or 1 */
-  struct dw_tap (*tap)(const struct dw_plan *p, int row, int vector, int byte);
+  struct dw_tap (*tap)(const struct dw_plan *p, int row, int vector, int part);
   int cost[DW_WIDTHS];        /* of one column of a strip, in any unit */
   int channels, whole;        /* all; those in blocks of whole sixteens, which may reach into the padding */
   int blocks, shelf; /* shelf: output rows that are worked on for all blocks before the next ones */
@@ -86,7 +87,8 @@ static dw_block dw_block_of(const dw_plan *p, int k) {
 
 static int dw_weight(const mx_task *t, const dw_plan *p, dw_tap k, int channel) {
   if (channel < 0 || k.ky < 0 || k.ky >= p->s.kh || k.kx < 0 || k.kx >= p->s.kw) return 0;
-  return ((const int8_t *)t->cst[0])[((int64_t)k.ky * p->s.kw + k.kx) * p->channels + channel];
+  const int64_t at = ((int64_t)k.ky * p->s.kw + k.kx) * p->channels + channel;
+  return p->lane == 4 ? ((const int8_t *)t->cst[0])[at] : ((const int16_t *)t->cst[0])[at];
 }
 
 /* Channel of element e of vector j, or -1. */
@@ -98,8 +100,13 @@ static int dw_channel_of(const dw_block *b, int j, int e) {
 static void dw_pack_weights(const mx_task *t, const dw_plan *p, const dw_block *b, int j, uint8_t *to) {
   for (int row = 0; row < p->weight_rows; row++)
     for (int k = 0; k < p->vectors; k++, to += 64)
-      for (int e = 0; e < 64; e++)
-        to[e] = (uint8_t)dw_weight(t, p, p->tap(p, row, k, e % 4), dw_channel_of(b, j, e / 4));
+      for (int e = 0; e < 16 * p->lane; e++) {
+        const int w = dw_weight(t, p, p->tap(p, row, k, e % p->lane), dw_channel_of(b, j, e / p->lane));
+        if (p->lane == 4)
+          to[e] = (uint8_t)w;
+        else
+          memcpy(to + 2 * e, &(int16_t){(int16_t)w}, 2);
+      }
 }
 
 static void dw_pack_block(const mx_task *t, const dw_plan *p, const dw_block *b, uint8_t *to) {

@@ -76,6 +76,12 @@ MX_INLINE __m512i dw_load(int width, const dw_strip *t, int slot, int64_t at) {
   return _mm512_inserti32x4(v, dw_load_16(width, t, slot, 3, at), 3);
 }
 
+/* Column x, which may lie in the padding. */
+MX_INLINE __m512i dw_pixel(int width, const dw_strip *t, int slot, int x) {
+  if ((unsigned)x >= (unsigned)t->in_w) return _mm512_set1_epi8((char)t->zero_in);
+  return dw_load(width, t, slot, x * t->in_px);
+}
+
 /* ---- storing */
 
 MX_INLINE void dw_store_16(int width, const dw_strip *t, int row, int band, int64_t at, __m128i v) {

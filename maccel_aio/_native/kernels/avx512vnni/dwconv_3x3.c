@@ -16,7 +16,13 @@ static dw_tap tap(const dw_plan *p, int row, int k, int b) {
 
 /* The costs are estimates: channels per vector fall, but bands have to be put together and taken apart. */
 static dw_plan plan_of(const mx_task *t) {
-  dw_plan p = {.s = mx_geometry_of(t, 1), .rows = 2, .vectors = 3, .tap = tap, .cost = {30, 33, 42, 44}};
+  dw_plan p = {.s = mx_geometry_of(t, 1),
+               .rows = 2,
+               .lane = 4,
+               .vectors = 3,
+
+               .tap = tap,
+               .cost = {30, 33, 42, 44}};
   p.weight_rows = p.s.sh == 1 ? 2 : 1, p.slots = p.s.sh == 1 ? 4 : 5;
   dw_plan_blocks(&p, t);
   return p;

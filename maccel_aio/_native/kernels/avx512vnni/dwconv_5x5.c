@@ -19,8 +19,12 @@ static dw_tap tap(const dw_plan *p, int row, int k, int b) {
 }
 
 static dw_plan plan_of(const mx_task *t) {
-  dw_plan p = {
-      .s = mx_geometry_of(t, 1), .rows = 2, .vectors = DW_5X5_WEIGHTS, .tap = tap, .cost = {60, 63, 69, 72}};
+  dw_plan p = {.s = mx_geometry_of(t, 1),
+               .rows = 2,
+               .lane = 4,
+               .vectors = DW_5X5_WEIGHTS,
+               .tap = tap,
+               .cost = {60, 63, 69, 72}};
   p.weight_rows = p.s.sh == 1 ? 2 : 1, p.slots = p.s.sh == 1 ? 6 : 7;
   dw_plan_blocks(&p, t);
   return p;

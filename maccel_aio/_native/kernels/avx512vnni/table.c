@@ -15,8 +15,8 @@ const mx_kernel *const *mx_kernels_avx512vnni(int op) {
   static const mx_kernel *const conv[] = {&mx_gemv_u8s8_avx512vnni, &mx_conv_stem_avx512vnni,
                                           &mx_conv_groups_avx512vnni, &mx_conv_u8s8_avx512vnni,
                                           NULL}; /* the others: avx2 */
-  static const mx_kernel *const dwconv[] = {&mx_dwconv_3x3_avx512vnni, &mx_dwconv_5x5_avx512vnni,
-                                            &mx_dwconv_avx512vnni, NULL};
+  static const mx_kernel *const dwconv[] = {&mx_dwconv_3x3_avx512vnni, &mx_dwconv_3x3_s16_avx512vnni,
+                                            &mx_dwconv_5x5_avx512vnni, &mx_dwconv_avx512vnni, NULL};
   static const mx_kernel *const convf[] = {&mx_convf_avx512vnni, &mx_generic_convf, NULL};
   static const mx_kernel *const eltwise[] = {&mx_vector_eltwise, &mx_rescale_avx512vnni, &mx_generic_eltwise,
                                              NULL};

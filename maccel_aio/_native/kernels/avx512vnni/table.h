@@ -10,6 +10,7 @@ extern const mx_kernel mx_conv_stem_avx512vnni;
 extern const mx_kernel mx_conv_u8s8_avx512vnni;
 extern const mx_kernel mx_dwconv_avx512vnni;
 extern const mx_kernel mx_dwconv_3x3_avx512vnni;
+extern const mx_kernel mx_dwconv_3x3_s16_avx512vnni;
 extern const mx_kernel mx_dwconv_5x5_avx512vnni;
 extern const mx_kernel mx_convf_avx512vnni;
 extern const mx_kernel mx_rescale_avx512vnni;
