@@ -9,6 +9,7 @@ the samples' maxima clips on other pictures and makes things far worse.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,8 +103,6 @@ def rescale(link: Link, stats: Mapping[str, TensorStats], scale: Floats) -> None
                 (kernel / scale[:, None, None, None]).astype(np.float32),
                 (bias / scale).astype(np.float32),
             )
-        if maker.act is not None and maker.act.kind == "clamp":
-            maker.act = Activation("clamp", 0.0, np.inf)
     for _, node in link.readers:
         _scale_reader(node, scale)
     single = scale.astype(np.float32)
@@ -111,6 +110,11 @@ def rescale(link: Link, stats: Mapping[str, TensorStats], scale: Floats) -> None
         found = stats[name]
         for values in (found.minimum, found.maximum, found.mean, found.rows):
             values[:] = [value / single for value in values]
+    if math.isfinite(link.bound):
+        # Every channel ends elsewhere now. The end of all in 8 bits is the largest code: the same
+        # in any other format, where nothing else would end what the model cuts off.
+        (maker,) = link.makers
+        maker.act = Activation("clamp", 0.0, max(stats[name].high for name in link.tensors))
 
 
 def _scale_reader(node: Node, scale: Floats) -> None:

@@ -10,7 +10,7 @@ from maccel_aio.compiler.equalise import equalise
 from maccel_aio.compiler.ir import Activation, Graph, Node
 from maccel_aio.compiler.links import find_links
 from maccel_aio.compiler.precision import PrecisionOptions
-from maccel_aio.compiler.quantize import quantise
+from maccel_aio.compiler.quantize import QuantizeOptions, quantise
 from maccel_aio.compiler.report import sqnr_db
 from tests.compiler.evaluator import Evaluator
 from tests.compiler.graphs import RELU, Builder, feeds, statistics, weights_of
@@ -77,6 +77,19 @@ def test_the_float_graph_computes_the_same_and_holds_scaled_values() -> None:
     np.testing.assert_allclose(back, exact["t0"], rtol=1e-4, atol=1e-5)
     assert scaled["t0"].max() == 1.0
     assert stats["t0"].high >= top - 1e-6
+
+
+def test_what_the_activation_cuts_off_stays_cut_off_in_16_bits() -> None:
+    graph, out = uneven(RELU6)
+    weights_of(graph.nodes[0]).kernel *= 8
+    exact = [Evaluator(graph).run(sample)[out] for sample in feeds(graph, 3, seed=99)]
+    stats = observed(graph, 12)
+    assert stats["t0"].high == 6.0
+    assert equalise(graph, find_links(graph, everywhere, PrecisionOptions()), stats, 12)
+    options = QuantizeOptions(PrecisionOptions(storage={"t0": "s16"}))
+    quantise(graph, stats, on_npu=everywhere, options=options)
+    for sample, wanted in zip(feeds(graph, 3, seed=99), exact, strict=True):
+        assert sqnr_db(wanted, Evaluator(graph).run(sample)[out]) > 40
 
 
 def test_even_channels_are_left_alone() -> None:
