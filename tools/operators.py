@@ -24,6 +24,12 @@ not cover there (a shape that is not known, weights computed at run time, types 
 a CPU segment, and so do operators without an NPU form: onnxruntime runs them, and the report of a
 compilation says why. Models of older operator sets run on the CPU.
 
+Quantised models keep their scales: QuantizeLinear and DequantizeLinear in pairs, operators on
+codes (QLinearConv and those that onnxruntime adds), layers that quantise their inputs when these
+are known (DynamicQuantizeLinear with MatMulInteger or ConvInteger), and weights alone as codes,
+whose layers compute in float. Operators that are not ONNX's own run on the CPU; their shapes are
+found by running the model when it is compiled.
+
 `nox -s conformance` runs all cases that the `onnx` package generates, compiled with
 `precision="float32"`, beside onnxruntime, and lists where those of each operator ran.
 
@@ -40,6 +46,9 @@ WRITTEN_AS = {
     "Cast": ("", "from integers of 32 and 64 bits"),
     "Where": ("constant condition, and zeros or masks of Softmax", "the same"),
     "LRN": ("a convolution between pointwise operators", "the same"),
+    "MatMulInteger": ("with the codes of its weights", "the same"),
+    "ConvInteger": ("with the codes of its weights", "the same"),
+    "DynamicQuantizeLinear": ("a scale for each row", "left out"),
     "QLinearConv": ("with its scales", ""),
     "QLinearMatMul": ("with its scales", ""),
     "QuantizeLinear": ("in pairs: its scale", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from maccel_aio.compiler.pads import expand_pads
 from maccel_aio.compiler.passes.fold import fold_constants
 from maccel_aio.compiler.probe import probe_shapes
 from maccel_aio.compiler.qdq import has_pairs, remove_pairs
+from maccel_aio.compiler.qdynamic import expand_dynamic, is_dynamic
 from maccel_aio.compiler.qoperator import expand_qoperators
 from maccel_aio.compiler.rewrite import (
     expand_lrn,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from maccel_aio.compiler.ir import Array
+    from maccel_aio.compiler.qdq import GivenScales
 
 ModelLike = onnx.ModelProto | bytes | str | os.PathLike[str]
 
@@ -79,10 +82,7 @@ def import_model(
     ranks = _ranks(proto)
     outputs = _drop_passed(proto)
     bound = bind_shapes(proto, shapes or {})
-    given = None
-    proto = expand_qoperators(proto)
-    if has_pairs(proto):
-        proto, given = remove_pairs(proto)
+    proto, given = _without_codes(proto)
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
     proto = probe_shapes(infer(split_variadic(proto)), bound.variable, infer)
     proto = inline_branches(proto, _constants, infer)
@@ -99,6 +99,16 @@ def import_model(
         if graph.tensors[name].outline is None and name in ranks:
             graph.tensors[name].pattern = (-1,) * ranks[name]
     return graph
+
+
+def _without_codes(model: onnx.ModelProto) -> tuple[onnx.ModelProto, GivenScales | None]:
+    """Return the float model that a quantised one stands for, and what it prescribes."""
+    dynamic = is_dynamic(model)
+    model = expand_dynamic(expand_qoperators(model))
+    if not has_pairs(model):
+        return model, None
+    plain, given = remove_pairs(model)
+    return plain, replace(given, dynamic=dynamic)
 
 
 def _load(model: ModelLike) -> tuple[onnx.ModelProto, str, str]:

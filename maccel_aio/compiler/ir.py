@@ -235,6 +235,8 @@ class Node:
         tokens: integer weights of a Linear with a scale per row of its input; then `quant` is None.
         source: names of the ONNX nodes that became this one, for reports.
         float_weights: how weights are kept where they are not integers.
+        weight_step: float64 [O], of a layer in float whose weights are that times integers of 8
+            bits, which are then kept; or None.
         reason: why it cannot run on the NPU; "" when it can.
     """
 
@@ -250,6 +252,7 @@ class Node:
     tokens: TokenQuant | None = None
     source: tuple[str, ...] = ()
     float_weights: FloatStorage = "f32"
+    weight_step: NDArray[np.float64] | None = None
     reason: str = ""
 
     @property

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _QUANTISE = "QuantizeLinear"
 _DEQUANTISE = "DequantizeLinear"
 _BEFORE_RELU = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "BatchNormalization"}
+_CLIP_INPUTS = 11
+"""From this operator set on Clip has its ends as inputs."""
 _ACTIVATION_TYPES = {"uint8": ("u8", 0), "int8": ("u8", 128), "int16": ("s16", 0)}
 
 
@@ -46,10 +48,12 @@ class GivenScales:
     Attributes:
         tensors: per tensor name, its format.
         weights: per initializer name, f64 scale, one number or one per channel.
+        dynamic: layers quantise their inputs when these are known.
     """
 
     tensors: dict[str, GivenFormat] = field(default_factory=dict)
     weights: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    dynamic: bool = False
 
 
 def has_pairs(model: onnx.ModelProto) -> bool:
@@ -67,14 +71,16 @@ def remove_pairs(model: onnx.ModelProto) -> tuple[onnx.ModelProto, GivenScales]:
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    return result, _Remover(result.graph).run()
+    return result, _Remover(result).run()
 
 
 class _Remover:
     """Works on one graph in place; used once."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self.graph = graph
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.graph = graph = model.graph
+        versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+        self.version = max(versions, default=_CLIP_INPUTS)
         self.constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
         self.constants.update(_constant_nodes(graph))
         self.maker = {name: node for node in graph.node for name in node.output}
@@ -125,7 +131,7 @@ class _Remover:
             if not (dtype == "s16" and given.zero):
                 self.found.tensors[name] = given
         if node.output[0] in outputs:
-            self._take_output(name, node.output[0])
+            self._take_output(name, node.output[0], scale, zero)
         else:
             self.rename[node.output[0]] = name
         return True
@@ -144,32 +150,35 @@ class _Remover:
             self.relus[name] = onnx.helper.make_node("Relu", [name], [f"{name}:relu"])
         return f"{name}:relu"
 
-    def _take_output(self, inner: str, outer: str) -> None:
-        """Let the maker of `inner` write the model output `outer` itself."""
-        relu = next((r for r in self.relus.values() if r.output[0] == inner), None)
-        maker = relu or self.maker.get(inner)
-        if maker is None or inner in {value.name for value in self.graph.output}:
-            self.maker[outer].CopyFrom(onnx.helper.make_node("Identity", [inner], [outer]))
+    def _take_output(
+        self, inner: str, outer: str, scale: NDArray[np.float64], zero: NDArray[Any]
+    ) -> None:
+        """Let the model output `outer` be `inner` between the ends that its codes have."""
+        node = self.maker[outer]
+        if zero.dtype.kind not in "iu" or scale.size != 1:
+            node.CopyFrom(onnx.helper.make_node("Identity", [inner], [outer]))
             return
-        maker.output[list(maker.output).index(inner)] = outer
-        self.rename[inner] = outer
-        if inner in self.found.tensors:
-            self.found.tensors[outer] = self.found.tensors.pop(inner)
+        limits = np.iinfo(zero.dtype)
+        ends = (np.array([limits.min, limits.max]) - int(zero.ravel()[0])) * float(scale.ravel()[0])
+        low, high = np.asarray(ends, np.float32)
+        if self.version < _CLIP_INPUTS:
+            attrs: dict[str, Any] = {"min": float(low), "max": float(high)}
+            node.CopyFrom(onnx.helper.make_node("Clip", [inner], [outer], name=outer, **attrs))
+            return
+        names = [f"{outer}:low", f"{outer}:high"]
+        self.new += [numpy_helper.from_array(v, n) for n, v in zip(names, (low, high), strict=True)]
+        node.CopyFrom(onnx.helper.make_node("Clip", [inner, *names], [outer], name=outer))
 
     def _constant(self, node: onnx.NodeProto) -> None:
         """Replace a dequantised constant by a float initializer of the same name."""
         scale, zero = self._numbers(node)
         codes = self.constants[node.input[0]].astype(np.int64)
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        shape = [1] * codes.ndim
-        if scale.size > 1:
-            shape[axis % codes.ndim] = scale.size
-        wide_zero = zero.astype(np.int64)
-        centred = codes - (wide_zero.reshape(shape) if zero.size > 1 else wide_zero)
-        real = centred * (scale.reshape(shape) if scale.size > 1 else scale)
+        centred = codes - _spread(zero.astype(np.int64), codes.shape, node)
+        real = centred * _spread(scale, codes.shape, node)
         name = node.output[0]
         self.new.append(numpy_helper.from_array(real.astype(np.float32), name))
-        if centred.min(initial=0) >= -128 and centred.max(initial=0) <= 127:
+        blocks = any(a.name == "block_size" and a.i for a in node.attribute)
+        if not blocks and centred.min(initial=0) >= -128 and centred.max(initial=0) <= 127:
             self.found.weights[name] = scale.ravel()
 
     def _rewire(self, gone: set[str]) -> None:
@@ -191,6 +200,18 @@ class _Remover:
         while name in self.rename:
             name = self.rename[name]
         return name
+
+
+def _spread(values: NDArray[Any], shape: tuple[int, ...], node: onnx.NodeProto) -> NDArray[Any]:
+    """Return scales or zero points of a tensor in a form that broadcasts to its shape."""
+    numbers = {a.name: a.i for a in node.attribute}
+    if values.size == 1:
+        return values.reshape(())
+    axis = numbers.get("axis", 1) % len(shape)
+    if block := numbers.get("block_size", 0):
+        spread = values.repeat(block, axis).take(range(shape[axis]), axis)
+        return np.asarray(spread)
+    return values.reshape([values.size if k == axis else 1 for k in range(len(shape))])
 
 
 def _least(zero: NDArray[Any]) -> int:

@@ -98,6 +98,8 @@ class _Quantiser:
         self.fixed = fixed
         self.given = {} if given is None else given.tensors
         self.given_weights = {} if given is None else given.weights
+        self.quantised = given is not None
+        self.dynamic = given is not None and given.dynamic
         self.options = options
         self.group_of: dict[str, Group] = {}
         self.offsets: dict[str, float] = {}
@@ -118,8 +120,21 @@ class _Quantiser:
         for node in self.graph.nodes:
             if node.op in WEIGHTED and node.weights is not None and on_npu(node):
                 self._weigh(node)
-        if precision.per_token:
+        if self.quantised and not self.stats:  # what the model does not say stays float
+            self._given_tokens(on_npu)
+        elif precision.per_token:
             quantise_tokens(self.graph, self.stats, on_npu)
+
+    def _given_tokens(self, on_npu: OnNpu) -> None:
+        """Quantise inputs when they are known where the model does, with its weights."""
+        if not self.dynamic:
+            return
+        quantise_tokens(
+            self.graph,
+            {},
+            lambda node: on_npu(node) and node.weight_step is not None,
+            lambda node: node.weight_step,
+        )
 
     def _set(self, group: Group, quant: TensorQuant) -> None:
         for name in group.members:
@@ -180,9 +195,10 @@ class _Quantiser:
         return len(group.members) == 1 and biased
 
     def _weigh(self, node: Node) -> None:
-        """Give a node its integers, unless its input is float."""
+        """Give a node its integers; one whose input is float gets the scale of given weights."""
         source = self.graph.tensor(node.inputs[0]).storage
         if source.dtype == "f32" or node.weights is None:
+            node.weight_step = self._given_scale(node)
             return
         low, high = _CODES[source.dtype]
         x = InputFormat(source.scale, source.zero, low, high)
@@ -226,12 +242,14 @@ class _Quantiser:
         if node.weights is None:
             return None
         kernel = node.weights.kernel.reshape(len(node.weights.kernel), -1).astype(np.float64)
-        for name in self._weight_names(node):
-            scale = self.given_weights.get(name)
-            if scale is None or len(scale) not in (1, len(kernel)):
-                continue
-            codes = kernel / scale[:, None]
-            if np.abs(codes - np.rint(codes)).max() < 1e-2 and np.abs(codes).max() < 128.5:
+        # Simplifiers rename weights: then a scale that makes codes of all of them is theirs.
+        named = {
+            name: self.given_weights[name]
+            for name in self._weight_names(node)
+            if name in self.given_weights
+        }
+        for scale in (*named.values(), *self.given_weights.values()):
+            if len(scale) in (1, len(kernel)) and _are_codes(kernel, scale):
                 return np.broadcast_to(scale, (len(kernel),))
         return None
 
@@ -251,6 +269,15 @@ class _Quantiser:
         if group is None or quant.dtype == "f32" or largest < quant.scale * _PRODUCT_ROOM:
             return
         self._set(group, TensorQuant(quant.dtype, largest / _PRODUCT_ROOM, quant.zero))
+
+
+def _are_codes(kernel: NDArray[np.float64], scale: NDArray[np.float64]) -> bool:
+    """Whether weights ``[O, n]`` are integers of 8 bits times a scale; the first row tells most."""
+    for part in (slice(1), slice(None)):
+        codes = kernel[part] / scale[part, None]
+        if np.abs(codes - np.rint(codes)).max() >= 1e-2 or np.abs(codes).max() >= 128.5:
+            return False
+    return True
 
 
 def is_depthwise(node: Node) -> bool:

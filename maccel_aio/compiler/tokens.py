@@ -18,7 +18,7 @@ from maccel_aio.compiler.ir import TokenQuant
 from maccel_aio.compiler.precision import is_token_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -34,7 +34,12 @@ _STRENGTH = 0.5
 _MOST_SMOOTHING = 1e3
 
 
-def quantise_tokens(graph: Graph, stats: Mapping[str, TensorStats], on_npu: OnNpu) -> None:
+def quantise_tokens(
+    graph: Graph,
+    stats: Mapping[str, TensorStats],
+    on_npu: OnNpu,
+    given: Callable[[Node], Floats | None] = lambda _node: None,
+) -> None:
     """Fill `Node.tokens` of the token layers of a graph whose input is stored as float.
 
     Layers that read one tensor get the same columns' factors, so that it is quantised once.
@@ -45,6 +50,8 @@ def quantise_tokens(graph: Graph, stats: Mapping[str, TensorStats], on_npu: OnNp
         graph: with `Tensor.quant` filled; changed in place.
         stats: of the float model; without those of an input its columns keep their size.
         on_npu: whether a node runs on the device.
+        given: returns scales that the model brings for weights of a layer, f64 ``[O]``; they count
+            where columns keep their size.
     """
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -56,7 +63,7 @@ def quantise_tokens(graph: Graph, stats: Mapping[str, TensorStats], on_npu: OnNp
         found = stats.get(name)
         smooth = None if found is None else _factors(found, nodes)
         for node in nodes:
-            node.tokens = _numbers(node, smooth)
+            node.tokens = _numbers(node, smooth, given(node) if smooth is None else None)
 
 
 def _matrix(node: Node) -> Floats:
@@ -81,12 +88,15 @@ def _factors(found: TensorStats, nodes: list[Node]) -> Floats:
     return rounded
 
 
-def _numbers(node: Node, smooth: Floats | None) -> TokenQuant:
+def _numbers(node: Node, smooth: Floats | None, given: Floats | None) -> TokenQuant:
     assert node.weights is not None  # what a token layer is
     matrix = _matrix(node)
     scaled = matrix if smooth is None else matrix / smooth
-    scale = np.maximum(np.abs(scaled).max(axis=1) / _TOP, _SMALLEST_SCALE)
-    codes = np.clip(np.rint(scaled / scale[:, None]), -_TOP, _TOP)
+    if given is None:
+        scale = np.maximum(np.abs(scaled).max(axis=1) / _TOP, _SMALLEST_SCALE)
+    else:
+        scale = given
+    codes = np.clip(np.rint(scaled / scale[:, None]), -_TOP - (given is not None), _TOP)
     return TokenQuant(
         codes.astype(np.int8)[:, None, None, :],
         node.weights.bias,

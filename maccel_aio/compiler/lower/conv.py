@@ -50,6 +50,7 @@ class Sum:
         bias: real-valued for float sums, int32 without the zero-point term for integer ones.
         scale: float64 [O] of integer sums, None for float ones.
         storage: how float weights are kept.
+        step: float64 [O], of float weights that are kept as so many times integers of 8 bits.
     """
 
     weights: Array
@@ -57,6 +58,7 @@ class Sum:
     scale: Array | None
     group: int = 1
     storage: FloatStorage = "f32"
+    step: Array | None = None
 
     def taps(self, rows: Sequence[int], columns: Sequence[int]) -> Sum:
         """Return the sum over some of the taps."""
@@ -72,7 +74,7 @@ def sum_of(node: Node) -> Sum:
     if node.weights is None:
         raise CompileError(f"node {node.name!r} has no weights")
     kernel = np.ascontiguousarray(node.weights.kernel.transpose(0, 2, 3, 1))
-    return Sum(kernel, node.weights.bias, None, group, node.float_weights)
+    return Sum(kernel, node.weights.bias, None, group, node.float_weights, node.weight_step)
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,7 @@ def emit_conv(
         floats[4] = carried / second.scale
     op = Op.CONVF
     if total.scale is None:
-        consts[0] = stored_float(total.weights, total.storage)
-        consts[1] = total.bias.astype(np.float32)
+        consts |= _float_weights(total)
     else:
         op = Op.DWCONV if depthwise else Op.CONV
         weights = total.weights
@@ -135,6 +136,15 @@ def emit_conv(
         floats=floats,
         flags=residual_flag(after and residual is not None),
     )
+
+
+def _float_weights(total: Sum) -> dict[int, Array]:
+    """Return the constants of a float sum: weights, bias, and the scale of weights in codes."""
+    bias = total.bias.astype(np.float32)
+    if total.step is None:
+        return {0: stored_float(total.weights, total.storage), 1: bias}
+    codes = np.rint(total.weights / total.step[:, None, None, None]).astype(np.int8)
+    return {0: codes, 1: bias, 2: total.step.astype(np.float32)}
 
 
 def second_of(ctx: Context, node: Node) -> View | None:
@@ -261,6 +271,7 @@ def _emit_blocks(
         np.tile(total.bias, len(parts)),
         None if total.scale is None else np.tile(total.scale, len(parts)),
         storage=total.storage,
+        step=None if total.step is None else np.tile(total.step, len(parts)),
     )
     (n, h, w, _), channels = x.dims, out.dims[3]
     blocks = ctx.fresh((n, h, w, len(parts) * channels), ctx.quant(node.output))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.ir import ConvWeights, Graph, Node, Residual
+from maccel_aio.compiler.ir import Activation, ConvWeights, Graph, Node, Residual
 from maccel_aio.compiler.passes.links import Links, index_of
 
 if TYPE_CHECKING:
@@ -136,13 +136,24 @@ def fuse_activations(graph: Graph) -> None:
         if node.op != "Activation" or node.reason or node.act is None:
             continue
         producer = links.only_reader(node.inputs[0])
-        if producer is None or producer.op not in _ACT_HOSTS or producer.act is not None:
+        if producer is None or producer.op not in _ACT_HOSTS:
             continue
-        if producer.residual is not None or not _takes(graph, producer, node):
+        act = _joined(producer.act, node.act)
+        if producer.residual is not None or act is None or not _takes(graph, producer, node):
             continue
-        producer.act = node.act
+        producer.act = act
         links.merge(producer, node)
     graph.replace_nodes(graph.nodes)
+
+
+def _joined(first: Activation | None, second: Activation) -> Activation | None:
+    """Return one activation for two, or None: two clamps are one."""
+    if first is None:
+        return second
+    if (first.kind, second.kind) != ("clamp", "clamp"):
+        return None
+    low, high = (min(max(end, second.a), second.b) for end in (first.a, first.b))
+    return Activation("clamp", low, high)
 
 
 def _takes(graph: Graph, producer: Node, node: Node) -> bool:

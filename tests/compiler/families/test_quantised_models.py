@@ -144,6 +144,19 @@ def test_a_layer_is_within_one_code_of_onnxruntime(name, kind, per_channel, form
         assert np.abs(have - want).max() <= step * 1.001
 
 
+def test_the_scales_of_weights_count_where_a_simplifier_renames_them():
+    """MatMul and Add become a Gemm whose weights have a new name."""
+    m = Model({"x": (1, 12, 16)})
+    y = m.add("Add", m.add("MatMul", "x", m.random(16, 8)), m.random(8))
+    found = compiled(_quantised(m, y, "u8", per_channel=True), precision="int8")
+    assert found.on_cpu() == []
+    step = _last_scale(found.model)
+    for _ in range(3):
+        feed = {"x": m.feed()["x"] * np.float32(0.7)}
+        (have,), (want,) = found.run(feed), reference(found.model, feed)
+        assert np.abs(have - want).max() <= step * 1.001
+
+
 def test_the_scales_of_weights_count_where_nodes_have_no_names():
     found, m = _compiled("conv", "u8", True)
     plain = onnx.ModelProto()
@@ -211,3 +224,87 @@ def test_scales_that_are_none(how, tmp_path):
             entry.CopyFrom(numpy_helper.from_array(np.array(value, np.float32), entry.name))
     with pytest.raises(CompileError, match="scale is not positive"):
         compiled(model, precision="int8")
+
+
+def _coded(m: Model, shape: tuple[int, ...], scale: Any, **attrs: Any) -> str:
+    """Return weights that are dequantised codes of 8 bits."""
+    codes = m.const(m.rng.integers(-127, 128, shape).astype(np.int8))
+    numbers = np.asarray(scale, np.float32)
+    zero = np.zeros(numbers.shape, np.int8)
+    return str(m.add("DequantizeLinear", codes, m.const(numbers), m.const(zero), **attrs))
+
+
+def _weight_only_conv(m: Model) -> str:
+    weights = _coded(m, (6, 4, 3, 3), m.rng.uniform(0.01, 0.03, 6), axis=0)
+    return str(m.add("Relu", m.add("Conv", "x", weights, m.random(6), pads=[1] * 4)))
+
+
+def _weight_only_transposed(m: Model) -> str:
+    weights = _coded(m, (4, 6, 2, 2), 0.02)
+    return str(m.add("ConvTranspose", "x", weights, strides=[2, 2]))
+
+
+def _weight_only_product(m: Model) -> str:
+    weights = _coded(m, (8, 5), m.rng.uniform(0.01, 0.03, 5), axis=1)
+    return str(m.add("Add", m.add("MatMul", "x", weights), m.random(5)))
+
+
+WEIGHT_ONLY = {
+    "conv": (IMAGE, _weight_only_conv),
+    "transposed": (IMAGE, _weight_only_transposed),
+    "product": ((1, 4, 9, 8), _weight_only_product),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHT_ONLY)
+def test_weights_alone_may_be_codes(name):
+    """Nothing says how to round activations: they stay float, and the codes are kept."""
+    shape, make = WEIGHT_ONLY[name]
+    m = Model({"x": shape}, seed=3)
+    model = m.build(make(m))
+    found = compiled(model, precision="int8")
+    assert found.on_cpu() == []
+    layers = [layer for layer in found.report.layers if layer.macs]
+    assert {layer.precision for layer in layers} == {"float32"}
+    codes = max(int(np.prod(w.dims)) for w in model.graph.initializer)
+    assert sum(layer.weight_bytes for layer in layers) < 3.5 * codes
+    feed = m.feed()
+    np.testing.assert_allclose(found.run(feed)[0], reference(model, feed)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_weights_with_a_scale_for_every_block():
+    m = Model({"x": (1, 3, 8)}, opset=21, seed=3)
+    weights = _coded(m, (8, 5), m.rng.uniform(0.01, 0.03, (2, 5)), axis=0, block_size=4)
+    model = m.build(m.add("MatMul", "x", weights))
+    model.ir_version = 10
+    found, feed = compiled(model, precision="int8"), m.feed()
+    assert found.on_cpu() == []
+    np.testing.assert_allclose(found.run(feed)[0], reference(model, feed)[0], rtol=1e-4, atol=1e-5)
+
+
+def _rounded(m: Model, x: str, scale: float, zero: int) -> str:
+    """Return a pair as PyTorch exports it: its numbers are Constant nodes."""
+    numbers = (np.asarray(scale, np.float32), np.asarray(zero, np.uint8))
+    names = [str(m.add("Constant", value=numpy_helper.from_array(value))) for value in numbers]
+    return str(m.add("DequantizeLinear", m.add("QuantizeLinear", x, *names), *names))
+
+
+def _torch_conv(m: Model, x: str, shape: tuple[int, ...], step: float, **attrs: Any) -> str:
+    scale = m.rng.uniform(0.004, 0.012, shape[0])
+    bias = m.const(m.rng.integers(-900, 900, shape[0]).astype(np.int32))
+    real = m.add("DequantizeLinear", bias, m.const((scale * step).astype(np.float32)), axis=0)
+    return str(m.add("Conv", x, _coded(m, shape, scale, axis=0), real, **attrs))
+
+
+def test_pairs_as_pytorch_exports_them():
+    m = Model({"x": IMAGE}, seed=5)
+    x = _rounded(m, "x", 0.03, 121)
+    y = _rounded(m, m.add("Relu", _torch_conv(m, x, (6, 4, 3, 3), 0.03, pads=[1] * 4)), 0.02, 0)
+    found = compiled(m.build(y), precision="int8")
+    assert found.on_cpu() == []
+    assert {layer.precision for layer in found.report.layers if layer.macs} == {"int8"}
+    for _ in range(3):
+        feed = m.feed()
+        (have,), (want,) = found.run(feed), reference(found.model, feed)
+        assert np.abs(have - want).max() <= 0.02 * 1.001
+        assert len(np.unique(want)) > 20
