@@ -8,8 +8,9 @@
 #include "status.h"
 
 /* Cores stand back behind the program's own threads: an event loop that wakes up must not wait for the end of an
- * inference, as it would not on a host whose NPU is a chip of its own. */
-#define MX_NICE 10
+ * inference, as it would not on a host whose NPU is a chip of its own. Three steps and long slices keep it as near as
+ * ten do, and leave the cores a third of a CPU that another program wants whole; ten left them a tenth. */
+#define MX_NICE 3
 
 typedef struct profile {
   int cores; /* the value of the option */
