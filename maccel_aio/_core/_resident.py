@@ -169,7 +169,6 @@ class Resident:
         planner = Planner(
             _staged(_wires(variant, segment.inputs, bundle.inputs)),
             _staged(_wires(variant, segment.outputs, bundle.outputs)),
-            segment.name,
         )
         return Stage(segment, bundle, planner, None)
 

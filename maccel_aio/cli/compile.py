@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
 
-    from maccel_aio.cli._console import Cell, Console
+    from maccel_aio.cli._console import Cell, Console, Tone
     from maccel_aio.compiler import AccuracyTarget
     from maccel_aio.compiler.report import CompileReport, LayerReport
     from maccel_aio.compiler.search import SearchReport
@@ -78,6 +79,11 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--most-wide",
         metavar="25%",
         help="of the work, at most this share may leave 8 bits for the target (all)",
+    )
+    parser.add_argument(
+        "--latency-budget",
+        metavar="1.1x",
+        help="longest inference for the target: 1.1x of the time in 8 bits, or 2.5ms; timed here",
     )
 
 
@@ -149,7 +155,7 @@ def _numbers(name: str, items: list[str]) -> float | list[float]:
 
 
 def parse_target(
-    target: str | None, metric: str | None, most_wide: str | None
+    target: str | None, metric: str | None, most_wide: str | None, latency: str | None = None
 ) -> AccuracyTarget | None:
     """Return the accuracy that is asked for, or None.
 
@@ -165,12 +171,27 @@ def parse_target(
                 "--most-wide limits what --accuracy-target may change: give that too, such as "
                 "--accuracy-target 30dB"
             )
+        if latency is not None:
+            raise InvalidError(
+                "--latency-budget limits what --accuracy-target may cost: give that too, such as "
+                "--accuracy-target 30dB"
+            )
         return None
     from maccel_aio.compiler import AccuracyTarget
 
     least = _number("--accuracy-target", target, "db")
     share = 1.0 if most_wide is None else _share("--most-wide", most_wide)
-    return AccuracyTarget(least, None if metric is None else load_metric(metric), share)
+    judge = None if metric is None else load_metric(metric)
+    return AccuracyTarget(least, judge, share, *_budget(latency))
+
+
+def _budget(text: str | None) -> tuple[float, float]:
+    """Return the most times of the 8-bit program's time, and the most seconds."""
+    if text is None:
+        return math.inf, math.inf
+    if text.strip().lower().endswith("ms"):
+        return math.inf, _number("--latency-budget", text, "ms") / 1e3
+    return _number("--latency-budget", text, "x"), math.inf
 
 
 def _share(option: str, text: str) -> float:
@@ -210,7 +231,7 @@ def load_metric(text: str) -> Callable[..., float]:
 def _run(args: argparse.Namespace, console: Console) -> int:
     shapes, variants = parse_shapes(args.shape), parse_variants(args.variant)
     preprocess = parse_preprocess(args.preprocess) if args.preprocess else None
-    accuracy = parse_target(args.accuracy_target, args.metric, args.most_wide)
+    accuracy = parse_target(args.accuracy_target, args.metric, args.most_wide, args.latency_budget)
 
     import maccel_aio
 
@@ -282,12 +303,24 @@ def _accuracy(search: SearchReport) -> dict[str, Cell]:
     """Return what the search came to, and which tensors cost most."""
     dearest = list(search.costs.items())[:_DEAREST]
     reached = "reached" if search.reached else "NOT reached"
-    return {
+    found: dict[str, Cell] = {
         "target": (f"{reached}: {search.value:.4g}", "good" if search.reached else "bad"),
-        "wide": f"{search.wide:.1%} of the work in 16 bits, {len(search.tensors)} tensors, "
-        f"{search.trials} programs tried",
-        "most noise from": ", ".join(f"{name} {share:.0%}" for name, share in dearest) or "-",
+        "wide": f"{search.wide:.1%} of the work on more than 8 bits, {len(search.tensors)} tensors "
+        f"({len(search.floats)} float), {search.trials} programs tried",
+        "still in 8 bits": f"{len(search.wide_weights)} layers with 16-bit weights, "
+        f"{len(search.narrowed)} tensors with a narrower range",
+        "most noise from": ", ".join(_dear(search, *one) for one in dearest) or "-",
     }
+    if search.slower is not None:
+        tone: Tone = "good" if search.in_time else "bad"
+        found["time"] = (f"{search.slower:.2f} times that in 8 bits, on one core", tone)
+    return found
+
+
+def _dear(search: SearchReport, name: str, share: float) -> str:
+    """Return a tensor with its share of the noise and the layers that read it."""
+    layers = ", ".join(search.readers.get(name, ()))
+    return f"{name} {share:.0%}" + (f" (read by {layers})" if layers else "")
 
 
 def _decibel(value: float | None) -> Cell:

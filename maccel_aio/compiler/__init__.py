@@ -340,7 +340,7 @@ def _report(
         path=path,
         layers=tuple(built.rows),
         output_sqnr_device_db=outputs,
-        warnings=tuple(filter(None, (measured.warning, _missed(searched)))),
+        warnings=tuple(filter(None, (measured.warning, *_missed(searched)))),
         file_bytes=len(built.data),
         arena_bytes=built.arena_bytes,
         samples=0 if samples is None else len(samples),
@@ -349,11 +349,19 @@ def _report(
     )
 
 
-def _missed(searched: SearchReport | None) -> str:
-    """Return the warning that a target was not reached, or ""."""
-    if searched is None or searched.reached:
-        return ""
-    return (
-        f"the accuracy target was not reached: {searched.value:.4g} with {searched.wide:.1%} of "
-        "the work in 16 bits, which is all that may leave 8 bits"
-    )
+def _missed(searched: SearchReport | None) -> list[str]:
+    """Return warnings of what was asked of the search and not reached."""
+    if searched is None:
+        return []
+    found = []
+    if not searched.reached:
+        found.append(
+            f"the accuracy target was not reached: {searched.value:.4g} with {searched.wide:.1%} "
+            "of the work outside 8 bits, which is the best that was found within the limits"
+        )
+    if not searched.in_time:
+        found.append(
+            f"the limit of time is out of reach: {searched.slower:.2f} times the time of 8 bits, "
+            "and nothing is left to give up"
+        )
+    return found

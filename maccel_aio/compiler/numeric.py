@@ -145,7 +145,7 @@ def observe_graph(
     before = bounds(graph)
     scaled = {} if samples is None else equalise(graph, links, stats, samples.originals)
     seconds = {"calibrate": calibrated - began, "equalise": time.perf_counter() - calibrated}
-    bounded = find_bounded(graph, before, scaled)
+    bounded = find_bounded(before, scaled)
     return Observed(NumericResult(samples, how, scaled, seconds), stats, fixed, bounded)
 
 

@@ -156,6 +156,10 @@ class PrecisionOptions:
         vector_weights: and less than this share of all weights.
         storage: ``"s16"`` or ``"f32"`` by the name of a tensor that would be stored in 8 bits, or
             of its 8-bit copy (see `copy_name`): what reads it computes with that.
+        weight_bits: by the name of a layer with weights, 8 or 16; others have what their input asks
+            for.
+        keep: by the name of a tensor of 8 bits or of a copy, the share of its observed range that
+            the codes span, 0..1; what lies beyond clips.
         per_token: products of sequences of vectors and constant weights get a scale for every
             vector, found when it is known, and their inputs stay float until then.
     """
@@ -164,6 +168,8 @@ class PrecisionOptions:
     vector_share: float = 0.01
     vector_weights: float = 0.05
     storage: Mapping[str, QuantDtype] = field(default_factory=dict)
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    keep: Mapping[str, float] = field(default_factory=dict)
     per_token: bool = True
 
 
@@ -214,6 +220,8 @@ class _Chooser:
         if group.dtype == "u8":
             group.dtype = self._wished(group.members) or "u8"
             return
+        if group.dtype == "s16" and self._wished(group.members) == "f32":
+            group.dtype = "f32"
         if self._vector(group):
             return
         group.eight = [

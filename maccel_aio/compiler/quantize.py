@@ -158,7 +158,8 @@ class _Quantiser:
         high = max(found.high for found in known_stats)
         if group.dtype == "s16":
             return TensorQuant("s16", symmetric_s16(low, high))
-        return TensorQuant("u8", *affine_u8(low, high))
+        kept = self.options.precision.keep.get(group.members[0], 1.0) * max(-low, high)
+        return TensorQuant("u8", *affine_u8(max(low, -kept), min(high, kept)))
 
     def _share_codes(self, node: Node) -> None:
         """Choose formats in which adding or multiplying one number changes no code."""
@@ -220,6 +221,8 @@ class _Quantiser:
         wide = source.dtype == "s16" or node.inputs[0] in self.options.precision.storage
         if wide and not self.given:
             return 16  # the kernels multiply words anyway
+        if node.name in self.options.precision.weight_bits and not self.given:
+            return self.options.precision.weight_bits[node.name]
         depthwise = node.op == "Conv" and is_depthwise(node)
         return self.options.depthwise_bits if depthwise else 8
 

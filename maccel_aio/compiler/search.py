@@ -1,137 +1,67 @@
 """Which tensors have to leave 8 bits for a wanted accuracy: the search.
 
-First every tensor alone goes back to 8 bits in a program whose others have 16: what that costs at
-the outputs is its share. Then the tensors that buy most for their price go to 16 bits, until the
-program, measured as a whole, is good enough. The samples that judge are not those that set the
-ranges, where there are enough.
+First what every tensor alone costs is measured (`sense`). Ranges that serve better for nothing come
+first; then the tensors that buy most for their price go up a rung, until the program, measured as a
+whole, is good enough; then everything that turns out not to be needed goes back down. The samples
+that judge are not those that set the ranges, where there are enough.
 """
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maccel_aio.compiler.ir import CompileError
-from maccel_aio.compiler.precision import WEIGHTED, choose, copy_name, macs
+from maccel_aio.compiler.ladder import Ladder, State
+from maccel_aio.compiler.pace import Pace
+from maccel_aio.compiler.sense import Sensed, sense
+from maccel_aio.compiler.target import AccuracyTarget, SearchReport
 from maccel_aio.compiler.trial import Trials, noise
+from maccel_aio.compiler.units import (
+    FLOAT,
+    Choice,
+    Rung,
+    find_sums,
+    find_units,
+    wished,
+    work_outside,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
-    from maccel_aio.compiler.ir import Graph, QuantDtype
+    from maccel_aio.compiler.ir import Graph
     from maccel_aio.compiler.numeric import Observed
     from maccel_aio.compiler.partition import Segment
-    from maccel_aio.compiler.precision import OnNpu, PrecisionOptions
+    from maccel_aio.compiler.precision import OnNpu
     from maccel_aio.compiler.quantize import QuantizeOptions
-    from maccel_aio.compiler.trial import Answers, Metric
+    from maccel_aio.compiler.sense import Power
+    from maccel_aio.compiler.trial import Answers
 
     Progress = Callable[[int, int], None]
+
+__all__ = ["AccuracyTarget", "Search", "SearchReport", "search"]
 
 _SENSED = 3
 """Samples that tell what one tensor costs."""
 
-_STEP = 0.7
-"""The predicted noise falls to this share, then the program is measured again."""
+_PRUNED = 80
+"""Trials for taking back at the end."""
 
-_PRUNED = 8
-"""Tensors that may be taken back at the end."""
+_USEFUL = 1e-3
+"""What lacks to the target, in its unit, has to fall by so much for a change to count."""
+
+_TRIED = 8
+"""Changes that are measured one by one where predictions fail."""
 
 _ENOUGH = 16
 """From so many samples on a quarter judges and does not set ranges."""
 
 _JUDGES = 8
-
-
-@dataclass(frozen=True)
-class AccuracyTarget:
-    """How good the program has to be.
-
-    Attributes:
-        least: dB of signal over quantisation noise at every output; with `metric`, its value.
-        metric: judges answers, ``metric(exact, found)`` with per sample the list of outputs in
-            the model's order; larger is better. None: signal over noise.
-        most_wide: largest share of the multiply-accumulates that may leave 8 bits, 0..1.
-    """
-
-    least: float
-    metric: Metric | None = None
-    most_wide: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.least):
-            raise CompileError(f"an accuracy target of {self.least} is no number to reach")
-        if not 0.0 <= self.most_wide <= 1.0:
-            raise CompileError(f"most_wide is a share between 0 and 1, not {self.most_wide}")
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What goes to 16 bits as one: tensors of one format, or the 8-bit copy of a wider tensor.
-
-    Attributes:
-        name: in `PrecisionOptions.storage`.
-        work: multiply-accumulates of the layers that read it, as a share of all.
-        size: its elements, as a share of those of all units.
-    """
-
-    name: str
-    work: float
-    size: float
-
-    @property
-    def price(self) -> float:
-        """What leaving 8 bits costs; memory counts a tenth, and being different a little."""
-        return self.work + 0.1 * self.size + 0.002
-
-
-@dataclass(frozen=True)
-class SearchReport:
-    """What the search found.
-
-    Attributes:
-        reached: whether the target was.
-        value: of the metric, or dB of the worst output, on the samples that judge.
-        decibel: of every output there.
-        wide: share of the multiply-accumulates that left 8 bits.
-        tensors: what has 16 bits now, dearest first.
-        costs: per tensor, the share of all noise that its 8 bits would cause; largest first.
-        trials: programs that were built and run.
-    """
-
-    reached: bool
-    value: float
-    decibel: tuple[float, ...]
-    wide: float
-    tensors: tuple[str, ...]
-    costs: Mapping[str, float] = field(default_factory=dict)
-    trials: int = 0
-
-
-def find_units(graph: Graph, on_npu: OnNpu, options: PrecisionOptions) -> list[Unit]:
-    """Return what could leave 8 bits, in the order of the graph."""
-    readers = graph.consumers()
-    every = max(1, sum(macs(graph, node) for node in graph.nodes))
-    found: list[tuple[str, float, int]] = []
-    for group in choose(graph, on_npu, options):
-        named = {group.members[0]: group.members} if group.dtype == "u8" else {}
-        named |= {copy_name(name): [name] for name in group.eight}
-        for name, members in named.items():
-            fed = {
-                id(node): node
-                for member in members
-                for node in readers[member]
-                if node.op in WEIGHTED and node.inputs[0] == member and on_npu(node)
-            }
-            size = sum(graph.tensor(member).elements for member in members)
-            found.append((name, sum(macs(graph, node) for node in fed.values()) / every, size))
-    elements = max(1, sum(size for _, _, size in found))
-    return [Unit(name, work, size / elements) for name, work, size in found]
 
 
 class Search:
@@ -155,124 +85,150 @@ class Search:
         self.target = target
         self.on_npu = on_npu
         self.progress = progress
-        self.units = find_units(trials.graph, on_npu, trials.options.precision)
+        precision = trials.options.precision
+        self.units = find_units(trials.graph, on_npu, precision)
+        self.sums = find_sums(trials.graph, on_npu, precision)
+        self.pace = Pace(trials, on_npu, target) if target.has_budget else None
         self.done = 0
 
-    def run(self) -> tuple[dict[str, QuantDtype], SearchReport]:
-        """Return the storage of the tensors that leave 8 bits, and the report."""
-        wide: list[Unit] = []
-        power, value = self._judge(wide)
-        if self._reached(value):
-            return {}, self._report(wide, power, value, {})
-        share = self._sense()
-        while not self._reached(value):
-            more = self._choose(wide, share, power)
-            if not more:
+    def run(self) -> tuple[Choice, SearchReport]:
+        """Return the rungs of the units that are to change, and the report."""
+        if self.pace is not None:
+            self.pace.learn(self.units, self.sums)
+        state, sensed = self._judge({}), Sensed()
+        if state.lack > 0.0:
+            sensed = sense(self.units, self._sense)
+            state = self._found(state, Ladder(self.units, sensed, self.target, self.pace))
+        in_time = self.pace is None or self.pace.holds(state.choice)
+        return state.choice, self._report(state, sensed, in_time)
+
+    def _found(self, state: State, ladder: Ladder) -> State:
+        state = self._climb(self._narrowed(state, ladder), ladder)
+        if state.lack > 0.0:
+            state = self._climb(self._prune(state, ladder), ladder)
+            state = self._floated(state, ladder)
+        return self._in_time(self._prune(state, ladder), ladder)
+
+    def _narrowed(self, state: State, ladder: Ladder) -> State:
+        """Take the ranges that serve better here too, the most promising first."""
+        sensed = ladder.sensed
+        for unit in sorted(sensed.gains, key=lambda u: (-sensed.gains[u], u.name)):
+            tried = self._judge(state.choice | {unit: Rung(keep=sensed.keep[unit])})
+            if tried.lack < state.lack - _USEFUL:
+                state = tried
+        return state
+
+    def _climb(self, state: State, ladder: Ladder) -> State:
+        """Go up rungs until the target is reached or nothing more may change; return the best.
+
+        Errors of several tensors may cancel, and what follows from each alone is wrong then: the
+        most promising changes are measured one by one, and where even those do no good alone the
+        predicted ones are taken together, for what makes up for them is still to come.
+        """
+        best = state
+        while state.lack > 0.0:
+            more = ladder.choose(state)
+            if more is None:
                 break
-            wide += more
-            power, value = self._judge(wide)
-        if self._reached(value):
-            wide, power, value = self._prune(wide, share, power, value)
-        return self._storage(wide), self._report(wide, power, value, share)
+            tried = self._judge(more)
+            if tried.lack >= state.lack - _USEFUL:
+                tried = self._best_single(state, ladder) or tried
+            state = tried
+            best = min(best, state, key=lambda one: one.lack)
+        return best
 
-    def _storage(self, wide: list[Unit]) -> dict[str, QuantDtype]:
-        return {unit.name: "s16" for unit in wide}
+    def _best_single(self, state: State, ladder: Ladder) -> State | None:
+        """Measure the most promising changes one by one; return the best bargain that helps."""
+        moves = sorted(ladder.ranked(state), key=lambda m: (-m.worth, m.unit.name, m.rung))
+        best: tuple[float, State] | None = None
+        for move in moves[:_TRIED]:
+            tried = self._judge(state.choice | {move.unit: move.rung})
+            worth = (state.lack - tried.lack) / move.price
+            if tried.lack < state.lack - _USEFUL and (best is None or worth > best[0]):
+                best = worth, tried
+        return None if best is None else best[1]
 
-    def _answers(self, wide: list[Unit], count: int) -> Answers:
-        found = self.trials.answers(self._storage(wide), count, self.on_npu)
+    def _floated(self, state: State, ladder: Ladder) -> State:
+        """Try float for all that has 16 bits, where 16 bits do not reach the target."""
+        wide = {unit: FLOAT for unit, rung in state.choice.items() if rung.wide}
+        floats = state.choice | wide | dict.fromkeys(self.sums, FLOAT)
+        if state.lack <= 0.0 or floats == state.choice or not ladder.fits_time(floats):
+            return state
+        tried = self._judge(floats)
+        return tried if tried.lack < state.lack - _USEFUL else state
+
+    def _prune(self, state: State, ladder: Ladder) -> State:
+        """Take back what turns out not to be needed, the worst bargains first."""
+        most, left = max(0.0, state.lack + _USEFUL), _PRUNED
+        for unit in ladder.bargains(state):
+            while left:
+                fewer = ladder.lowered(state.choice, unit)
+                if fewer is None:
+                    break
+                left -= 1
+                tried = self._judge(fewer)
+                if tried.lack > most:
+                    break
+                state = tried
+        return state
+
+    def _in_time(self, state: State, ladder: Ladder) -> State:
+        """Give up the worst bargains until the program, timed, is within the budget."""
+        if self.pace is None:
+            return state
+        units = iter(ladder.bargains(state))
+        while not self.pace.holds(state.choice):
+            unit = next(units, None)
+            if unit is None:
+                break
+            plain = unit.start if unit.start.wide else Rung(keep=ladder.sensed.keep[unit])
+            state = self._judge(state.choice | {unit: plain})
+        return state
+
+    def _answers(self, choice: Choice, count: int) -> Answers:
+        precision = wished(self.trials.options.precision, choice)
+        found = self.trials.answers(precision, count, self.on_npu)
         self.done += 1
         if self.progress is not None:
-            self.progress(self.done, max(self.done, len(self.units) + 12))
+            self.progress(self.done, max(self.done, 2 * len(self.units) + 80))
         return found
 
-    def _judge(self, wide: list[Unit]) -> tuple[NDArray[np.float64], float]:
-        """Return the noise of every output, and the figure that the target is about."""
+    def _sense(self, choice: Choice) -> Power:
+        exact = self.trials.exact[:_SENSED]
+        return noise(exact, self._answers(choice, len(exact)))
+
+    def _judge(self, choice: Choice) -> State:
+        """Build and run the program of a choice."""
+        choice = {unit: rung for unit, rung in choice.items() if rung != unit.start}
         exact = self.trials.exact
-        found = self._answers(wide, len(exact))
+        found = self._answers(choice, len(exact))
         power = noise(exact, found)
         if self.target.metric is not None:
-            return power, float(self.target.metric(exact, found))
-        return power, float(_decibel(power).min())
+            value = float(self.target.metric(exact, found))
+            return State(choice, power, value, self.target.least - value)
+        value = float(_decibel(power).min())
+        lack = float(np.maximum(self.target.least - _decibel(power), 0.0).sum())
+        return State(choice, power, value, lack)
 
-    def _reached(self, value: float) -> bool:
-        return value >= self.target.least
-
-    def _sense(self) -> dict[str, NDArray[np.float64]]:
-        """Return what the 8 bits of every unit alone add to the noise of every output."""
-        exact = self.trials.exact[:_SENSED]
-        floor = noise(exact, self._answers(self.units, len(exact)))
-        share = {}
-        for unit in self.units:
-            others = [other for other in self.units if other is not unit]
-            found = noise(exact, self._answers(others, len(exact)))
-            share[unit.name] = np.maximum(found - floor, 0.0)
-        return share
-
-    def _choose(
-        self, wide: list[Unit], share: Mapping[str, NDArray[np.float64]], power: NDArray[np.float64]
-    ) -> list[Unit]:
-        """Return the units that are to leave next: until enough noise has gone, by prediction."""
-        left = [unit for unit in self.units if unit not in wide]
-        predicted = np.sum([share[unit.name] for unit in left], axis=0)
-        ratio = power / np.maximum(predicted, 1e-300)
-        wanted, short = self._wanted(power)
-        goal = np.maximum(wanted / ratio * 0.9, predicted * _STEP)
-        room = self.target.most_wide - sum(unit.work for unit in wide)
-        chosen: list[Unit] = []
-        while True:
-            left = [u for u in left if u not in chosen and u.work <= room + 1e-9]
-            if not left or (chosen and (predicted[short] <= goal[short]).all()):
-                return chosen
-            gain = {u.name: float((share[u.name] * ratio / power)[short].sum()) for u in left}
-            best = max(left, key=lambda unit: gain[unit.name] / unit.price)
-            if chosen and gain[best.name] <= 0.0:
-                return chosen
-            chosen.append(best)
-            room -= best.work
-            predicted = predicted - share[best.name]
-
-    def _wanted(self, power: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return the noise to get to, and which outputs have more; with a metric all have."""
-        if self.target.metric is not None:
-            return np.zeros_like(power), np.ones(power.shape, np.bool_)
-        wanted = np.full(power.shape, 10.0 ** (-self.target.least / 10))
-        return wanted, power > wanted
-
-    def _prune(
-        self,
-        wide: list[Unit],
-        share: Mapping[str, NDArray[np.float64]],
-        power: NDArray[np.float64],
-        value: float,
-    ) -> tuple[list[Unit], NDArray[np.float64], float]:
-        """Take back what turns out not to be needed, the worst bargains first."""
-        worth = {unit.name: float((share[unit.name] / power).sum()) / unit.price for unit in wide}
-        for unit in sorted(wide, key=lambda unit: worth[unit.name])[:_PRUNED]:
-            fewer = [other for other in wide if other is not unit]
-            now, figure = self._judge(fewer)
-            if self._reached(figure):
-                wide, power, value = fewer, now, figure
-        return wide, power, value
-
-    def _report(
-        self,
-        wide: list[Unit],
-        power: NDArray[np.float64],
-        value: float,
-        share: Mapping[str, NDArray[np.float64]],
-    ) -> SearchReport:
-        total = np.maximum(np.sum(list(share.values()), axis=0), 1e-300) if share else power
-        costs = {name: float((part / total).mean()) for name, part in share.items()}
-        ordered = dict(sorted(costs.items(), key=lambda item: -item[1]))
-        dearest = sorted(wide, key=lambda unit: -unit.price)
+    def _report(self, state: State, sensed: Sensed, in_time: bool) -> SearchReport:
+        choice, costs = state.choice, sensed.costs()
+        dearest = sorted(choice, key=lambda unit: -unit.price(choice[unit]))
+        eight = [unit for unit in dearest if not choice[unit].wide]
+        words = [unit for unit in eight if choice[unit].weight_bits > Rung().weight_bits]
         return SearchReport(
-            self._reached(value),
-            value,
-            tuple(float(x) for x in _decibel(power)),
-            sum(unit.work for unit in wide),
-            tuple(unit.name for unit in dearest),
-            ordered,
+            state.lack <= 0.0,
+            state.value,
+            tuple(float(x) for x in _decibel(state.power)),
+            work_outside(choice),
+            tuple(unit.name for unit in dearest if choice[unit].wide),
+            {unit.name: cost for unit, cost in costs.items()},
             self.done,
+            floats=tuple(unit.name for unit in dearest if choice[unit] == FLOAT),
+            wide_weights=tuple(name for unit in words for name in unit.layers),
+            narrowed={unit.name: choice[unit].keep for unit in eight if choice[unit].keep != 1.0},
+            readers={unit.name: unit.layers for unit in costs},
+            slower=None if self.pace is None else self.pace.found,
+            in_time=in_time,
         )
 
 
@@ -286,7 +242,7 @@ def search(
     on_npu: OnNpu,
     progress: Progress | None = None,
 ) -> tuple[QuantizeOptions, SearchReport]:
-    """Return the options with the storage that reaches the target, and how that was found.
+    """Return the options with the formats that reach the target, and how that was found.
 
     Args:
         graph: after the passes and calibration, without formats; not changed.
@@ -307,9 +263,8 @@ def search(
     feeds = [samples.make(index) for index in judges]
     with tempfile.TemporaryDirectory(prefix="maccel-") as folder:
         trials = Trials(graph, segments, observed.part(ranges), options, feeds, Path(folder))
-        storage, report = Search(trials, target, on_npu, progress).run()
-    precision = replace(options.precision, storage={**options.precision.storage, **storage})
-    return replace(options, precision=precision), report
+        choice, report = Search(trials, target, on_npu, progress).run()
+    return replace(options, precision=wished(options.precision, choice)), report
 
 
 def _divide(count: int) -> tuple[list[int], list[int]]:
@@ -320,6 +275,6 @@ def _divide(count: int) -> tuple[list[int], list[int]]:
     return [k for k in every if k % 4 != 3], every[3::4][:_JUDGES]
 
 
-def _decibel(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = -10.0 * np.log10(np.maximum(power, 1e-20))
+def _decibel(power: Power) -> Power:
+    found: Power = -10.0 * np.log10(np.maximum(power, 1e-20))
     return found

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from maccel_aio.compiler.ir import Graph, QuantDtype
+    from maccel_aio.compiler.ir import Graph
     from maccel_aio.compiler.numeric import Observed
     from maccel_aio.compiler.partition import Segment
-    from maccel_aio.compiler.precision import OnNpu
+    from maccel_aio.compiler.precision import OnNpu, PrecisionOptions
     from maccel_aio.compiler.quantize import QuantizeOptions
 
-    Storage = Mapping[str, QuantDtype]
     Feed = Mapping[str, NDArray[Any]]
     Answers = list[list[NDArray[Any]]]
     """Per sample, the outputs in the model's order."""
@@ -92,14 +91,17 @@ class Trials:
         every = [model.run(sample) for sample in samples]
         self.exact: Answers = [[answer[name] for name in graph.outputs] for answer in every]
 
-    def answers(self, storage: Storage, count: int, on_npu: OnNpu) -> Answers:
-        """Return the outputs of a program with these formats for the first `count` samples."""
+    def write(self, path: Path, precision: PrecisionOptions, on_npu: OnNpu) -> None:
+        """Write a program with these formats to a file."""
         graph, segments = fork(self.graph, self.segments)
-        precision = replace(self.options.precision, storage=storage)
         options = replace(self.options, precision=precision)
-        seen = unscale(graph, self.observed, storage)
+        seen = unscale(graph, self.observed, precision.storage)
         quantise(graph, seen.stats, on_npu=on_npu, fixed=seen.fixed, options=options)
-        container.write(self.path, build(graph, segments, seen.result, "int8").data)
+        container.write(path, build(graph, segments, seen.result, "int8").data)
+
+    def answers(self, precision: PrecisionOptions, count: int, on_npu: OnNpu) -> Answers:
+        """Return the outputs of a program with these formats for the first `count` samples."""
+        self.write(self.path, precision, on_npu)
         # A thread of its own: the caller's may run an event loop, which warns of blocking calls.
         with ThreadPoolExecutor(1) as worker:
             return worker.submit(self._run, self.samples[:count]).result()

@@ -49,21 +49,15 @@ def bounds(graph: Graph) -> dict[str, Activation]:
 
 
 def find_bounded(
-    graph: Graph, before: Mapping[str, Activation], scaled: Mapping[str, NDArray[np.float64]]
+    before: Mapping[str, Activation], scaled: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Bounded]:
-    """Return the scaled tensors whose bound is lost.
+    """Return the scaled tensors that have another bound than before, or none.
 
     Args:
-        graph: after equalisation.
         before: of `bounds`, before equalisation.
         scaled: what equalisation returned.
     """
-    makers = graph.producers()
-    return {
-        name: Bounded(scale, before[name])
-        for name, scale in scaled.items()
-        if name in before and makers[name].act != before[name]
-    }
+    return {name: Bounded(scale, before[name]) for name, scale in scaled.items() if name in before}
 
 
 def unscale(graph: Graph, seen: Observed, names: Collection[str]) -> Observed:

@@ -1,5 +1,6 @@
 """``maccel-aio compile``: its arguments and what it prints."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def test_a_target_of_another_form_is_refused(
 ) -> None:
     with pytest.raises(InvalidError, match="--"):
         parse_target(*texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("1.1x", (1.1, math.inf)), ("2", (2.0, math.inf)), (" 2.5ms", (math.inf, 2.5e-3))],
+)
+def test_a_latency_budget_is_read(text: str, wanted: tuple[float, float]) -> None:
+    found = parse_target("30dB", None, None, text)
+    assert found is not None
+    assert (found.most_slower, found.most_seconds) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("target", "text"), [("30dB", "fast"), ("30dB", "ms"), (None, "1.1x")])
+def test_a_latency_budget_of_another_form_is_refused(target: str | None, text: str) -> None:
+    with pytest.raises(InvalidError, match="--latency-budget"):
+        parse_target(target, None, None, text)
 
 
 def test_without_a_target_nothing_is_searched() -> None:

@@ -10,11 +10,6 @@ import pytest
 import maccel_aio
 from maccel_aio.compiler import AccuracyTarget, CompileReport
 from maccel_aio.compiler.calibration import open_session
-from maccel_aio.compiler.importer import import_model
-from maccel_aio.compiler.passes import run_passes
-from maccel_aio.compiler.precision import PrecisionOptions
-from maccel_aio.compiler.search import find_units
-from maccel_aio.errors import CompileError
 from tests.compiler.device import File
 from tests.compiler.onnx_models import Model
 
@@ -108,20 +103,42 @@ def test_a_metric_of_the_caller_is_what_counts(tmp_path: Path) -> None:
     assert report.search.reached == (report.search.value >= -1e-3)
 
 
-@pytest.mark.parametrize(
-    ("least", "most_wide"), [(float("nan"), 1.0), (float("inf"), 1.0), (20.0, -0.1), (20.0, 1.5)]
-)
-def test_targets_without_sense_are_refused(least: float, most_wide: float) -> None:
-    with pytest.raises(CompileError):
-        AccuracyTarget(least, most_wide=most_wide)
+def test_what_stays_in_8_bits_may_have_wider_weights_or_narrower_ranges(tmp_path: Path) -> None:
+    plain, _ = compiled(tmp_path, 3.0)
+    report, _ = compiled(tmp_path, AccuracyTarget(190.0, most_wide=0.0))
+    assert plain.search is not None
+    assert report.search is not None
+    assert report.search.wide == 0
+    assert not report.search.tensors
+    assert report.search.wide_weights or report.search.narrowed
+    assert report.search.value > plain.search.value
 
 
-def test_a_residual_stream_offers_its_8_bit_copy() -> None:
-    m = Model({"x": (1, 3, 8, 8)})
-    t = m.add("Relu", m.conv("x", (8, 3, 3, 3), pads=[1] * 4))
-    graph = import_model(m.build(m.conv(m.add("Add", m.conv(t, (8, 8, 1, 1)), t), (4, 8, 1, 1))))
-    run_passes(graph)
-    units = find_units(graph, lambda _: True, PrecisionOptions())
-    assert [unit.name.endswith(":u8") for unit in units].count(True) >= 1
-    assert sum(unit.work for unit in units) == pytest.approx(1)
-    assert sum(unit.size for unit in units) == pytest.approx(1)
+def test_a_limit_of_time_that_nothing_keeps_is_said(tmp_path: Path) -> None:
+    report, data = compiled(tmp_path, AccuracyTarget(60.0, most_seconds=1e-9))
+    _, plain = compiled(tmp_path, None)
+    assert report.search is not None
+    assert not report.search.in_time
+    assert report.search.slower is not None
+    assert any("limit of time" in warning for warning in report.warnings)
+    assert not report.search.tensors
+    assert report.search.wide == 0
+    assert len(data) <= len(plain) * 1.01
+
+
+def test_a_generous_limit_of_time_changes_nothing_about_the_target(tmp_path: Path) -> None:
+    _, data = compiled(tmp_path, None)
+    wanted = decibel(data) + 6
+    report, _ = compiled(tmp_path, AccuracyTarget(wanted, most_slower=1000.0))
+    assert report.search is not None
+    assert report.search.reached
+    assert report.search.in_time
+
+
+def test_every_cost_names_the_layers_that_read(tmp_path: Path) -> None:
+    report, _ = compiled(tmp_path, 40.0)
+    assert report.search is not None
+    assert set(report.search.readers) == set(report.search.costs)
+    named = {layer for layers in report.search.readers.values() for layer in layers}
+    assert named <= {layer.name for layer in report.layers}
+    assert named

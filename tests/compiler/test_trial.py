@@ -11,6 +11,7 @@ from maccel_aio.compiler.ir import Graph, Node, QuantDtype
 from maccel_aio.compiler.numeric import observe_graph
 from maccel_aio.compiler.partition import Segment, partition
 from maccel_aio.compiler.passes import run_passes
+from maccel_aio.compiler.precision import PrecisionOptions
 from maccel_aio.compiler.quantize import QuantizeOptions, quantise
 from maccel_aio.compiler.report import sqnr_db
 from maccel_aio.compiler.trial import Trials, fork, noise
@@ -46,8 +47,8 @@ def made(tmp_path: Path, *, on_cpu: bool = False) -> tuple[Trials, Graph, list[S
 def test_a_trial_leaves_no_trace_and_repeats_to_the_bit(tmp_path: Path, on_cpu: bool) -> None:
     trials, graph, _ = made(tmp_path, on_cpu=on_cpu)
     before = [(n.op, tuple(n.inputs), n.quant) for n in graph.nodes]
-    first = trials.answers({}, 2, on_npu)
-    second = trials.answers({}, 2, on_npu)
+    first = trials.answers(PrecisionOptions(), 2, on_npu)
+    second = trials.answers(PrecisionOptions(), 2, on_npu)
     assert [(n.op, tuple(n.inputs), n.quant) for n in graph.nodes] == before
     assert all(tensor.quant is None for tensor in graph.tensors.values())
     assert len(first) == 2
@@ -60,8 +61,8 @@ def test_more_bits_are_less_noise(tmp_path: Path) -> None:
     names = [name for name in graph.tensors if name not in graph.outputs]
     every = [*names, *(f"{name}:u8" for name in names)]
     storage: dict[str, QuantDtype] = dict.fromkeys(every, "s16")
-    plain = noise(trials.exact, trials.answers({}, 3, on_npu))
-    wide = noise(trials.exact, trials.answers(storage, 3, on_npu))
+    plain = noise(trials.exact, trials.answers(PrecisionOptions(), 3, on_npu))
+    wide = noise(trials.exact, trials.answers(PrecisionOptions(storage=storage), 3, on_npu))
     assert wide[0] < plain[0] / 100
 
 

@@ -10,6 +10,7 @@ from maccel_aio.compiler.ir import Graph, Node, QuantDtype
 from maccel_aio.compiler.numeric import Observed, observe_graph
 from maccel_aio.compiler.partition import Segment, partition
 from maccel_aio.compiler.passes import run_passes
+from maccel_aio.compiler.precision import PrecisionOptions
 from maccel_aio.compiler.quantize import QuantizeOptions
 from maccel_aio.compiler.report import sqnr_db
 from maccel_aio.compiler.trial import Trials, fork
@@ -48,7 +49,7 @@ def test_float_layers_are_exact_on_data_beyond_the_calibration(tmp_path: Path) -
     far = [{"x": (rng.standard_normal((1, 4, 8, 8)) * 6).astype(np.float32)} for _ in range(3)]
     trials = Trials(graph, segments, observed, QuantizeOptions(), far, tmp_path)
     every: dict[str, QuantDtype] = dict.fromkeys(graph.tensors, "f32")
-    found = trials.answers(every, 3, on_npu)
+    found = trials.answers(PrecisionOptions(storage=every), 3, on_npu)
     exact, other = (np.concatenate([s[0].ravel() for s in x]) for x in (trials.exact, found))
     assert sqnr_db(exact, other) > 80
 
