@@ -118,6 +118,13 @@ class LoopPort(ExpressPort):
         self.lone += 1
         return self.lone > _LONE
 
+    def at_once(self, form: Form, array: Array) -> list[Array] | BaseJob | None:
+        """Take the short way: the outputs, or a job, or None where another way must be taken."""
+        if self.streak >= self.most_streak or not self.may_express(form):
+            return None
+        self.streak += 1
+        return self.express(form, array)
+
     async def turn(self) -> None:
         """Let others of the loop have their turn, after so many requests that did not suspend."""
         self.streak = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from maccel_aio._core._base_model import Prepared
     from maccel_aio._core._job import BaseJob
     from maccel_aio._core._ring import Slot
-    from maccel_aio._typing import Array
+    from maccel_aio._typing import Array, DType
 
 _FORMS_KEPT = 64
 
@@ -27,12 +27,15 @@ class Form:
         model: native model.
         plan: of the calls; copies nothing.
         flags: of the requests.
+        taken: dtype of their inputs.
     """
 
-    __slots__ = ("dtype", "flags", "inline", "native", "plan", "shape", "shown")
+    __slots__ = ("dtype", "flags", "inline", "native", "plan", "shape", "shown", "taken")
 
-    def __init__(self, model: _binding.Handle, plan: Plan, flags: int) -> None:
+    def __init__(self, model: _binding.Handle, plan: Plan, flags: int, taken: DType) -> None:
         self.plan = plan
+        #: Kept, so that no other dtype gets its identity: hashing a dtype takes longer than a look.
+        self.taken = taken
         self.flags = flags
         self.native = _entries.Form(model, plan.records, plan.match.items, flags)
         self.inline = bool(flags & _binding.HERE)
@@ -60,7 +63,7 @@ class Forms:
 
     def find(self, array: Array) -> Form | None:
         """Return the form of a call with an array that the device can read as it is."""
-        form = self._known.get((array.shape, array.strides, array.dtype))
+        form = self._known.get((array.shape, array.strides, id(array.dtype)))
         return form if form is not None and array.flags.aligned else None
 
     def learn(self, x: object, prepared: Prepared) -> None:
@@ -75,8 +78,8 @@ class Forms:
         if simple and array is x:
             if len(self._known) >= _FORMS_KEPT:
                 self._known.clear()
-            key = (array.shape, array.strides, array.dtype)
-            self._known[key] = Form(bundle.handle, plan, self.flags)
+            form = Form(bundle.handle, plan, self.flags, array.dtype)
+            self._known[array.shape, array.strides, id(form.taken)] = form
 
 
 class ExpressPort(Port):

@@ -232,23 +232,31 @@ class LoopModel(BaseModel):
             await self._cancel(port, job)
             raise
 
-    async def infer_usual(self, port: LoopPort, form: Form, array: Array) -> list[Array]:
+    async def infer_usual(
+        self, port: LoopPort, form: Form, array: Array, made: BaseJob | None
+    ) -> list[Array]:
         """Carry out a call whose form is known: the usual arguments, and one array that fits.
+
+        Args:
+            port: of the running loop.
+            form: of the call.
+            array: the input.
+            made: what ``port.at_once`` returned for it.
 
         Raises:
             MaccelError: as ``infer`` does.
         """
-        if port.may_express(form):
-            if port.streak >= port.most_streak:
-                await port.turn()
+        if made is None and port.streak >= port.most_streak and port.may_express(form):
+            await port.turn()
             port.streak += 1
-            made = port.express(form, array)
-            if isinstance(made, list):
-                return made
-            port.streak = 0
-            if made is not None:
-                await self._settle(port, made)
-                return made.result()
+            now = port.express(form, array)
+            if isinstance(now, list):
+                return now
+            made = now
+        port.streak = 0
+        if made is not None:
+            await self._settle(port, made)
+            return made.result()
         return (await self._run_on(port, form.call(array), None)).result()
 
     async def _cancel(self, port: LoopPort, job: BaseJob) -> None:

@@ -225,7 +225,10 @@ class Model(LeaseModel):
         ):  # fmt: skip
             form, port = self.forms.find(x), self._port
             if form is not None and port is not None and port.is_usable():
-                return await self.infer_usual(port, form, x)
+                made = port.at_once(form, x)
+                if isinstance(made, list):
+                    return made
+                return await self.infer_usual(port, form, x, made)
         if type(x) is Lease:
             return await self.infer_lease(x, (out, cache_size, params, deadline, priority))
         prepared = await self._ready(x, out, (cache_size, params, deadline, priority))
