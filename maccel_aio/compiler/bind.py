@@ -26,19 +26,49 @@ class Bound:
     Attributes:
         symbolic: inputs whose batch was symbolic and is now 1.
         variable: shapes of inputs with a dimension of variable length: -k for a multiple of k.
+        conflicts: for every symbol that got several sizes, where it got which.
     """
 
     symbolic: frozenset[str]
     variable: dict[str, tuple[int, ...]]
+    conflicts: tuple[str, ...] = ()
 
 
-def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> None:
-    """Turn inputs of `model` into constants.
+class Symbols:
+    """Sizes of symbolic dimensions, and which input each of them came from."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[int, str]] = {}
+
+    def add(self, params: Sequence[str], sizes: Sequence[int], where: str) -> None:
+        """Note the sizes of an input; "" is no symbol."""
+        for param, size in zip(params, sizes, strict=True):
+            if param:
+                self._found.setdefault(param, {}).setdefault(size, where)
+
+    def size(self, param: str) -> int | None:
+        """Return the one size of a symbol, None if there is none or more than one."""
+        sizes = self._found.get(param, {})
+        return next(iter(sizes)) if len(sizes) == 1 else None
+
+    def conflicts(self) -> tuple[str, ...]:
+        """Return a text for every symbol with several sizes."""
+        return tuple(
+            f"dimension {param!r} is "
+            + " and ".join(f"{size} in {where!r}" for size, where in sizes.items())
+            for param, sizes in self._found.items()
+            if len(sizes) > 1
+        )
+
+
+def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> Symbols:
+    """Turn inputs of `model` into constants; return the sizes that they give to symbols.
 
     Raises:
         CompileError: there is no such input, or a value does not fit it.
     """
     known = {value.name: value for value in model.graph.input}
+    symbols = Symbols()
     for name, given in values.items():
         if name not in known:
             raise CompileError(f"constant given for {name!r}; the model's inputs are {[*known]}")
@@ -50,8 +80,11 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, ArrayLike]) -> None:
         )
         if kind.HasField("shape") and not fits:
             raise CompileError(f"constant for {name!r} has shape {array.shape}, the input {dims}")
+        if kind.HasField("shape"):
+            symbols.add([d.dim_param for d in kind.shape.dim], array.shape, name)
         model.graph.initializer.append(numpy_helper.from_array(array, name))
         model.graph.input.remove(known[name])
+    return symbols
 
 
 def _as_type(name: str, given: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -68,7 +101,11 @@ def _as_type(name: str, given: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
     return same
 
 
-def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> Bound:
+def bind_shapes(
+    model: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    symbols: Symbols | None = None,
+) -> Bound:
     """Fix every input shape in `model`, except for dimensions that `shapes` gives as negative.
 
     Other shapes that the file states are forgotten when a shape is given: they belong to the
@@ -81,7 +118,7 @@ def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> 
     unknown = sorted(set(shapes) - set(known))
     if unknown:
         raise CompileError(f"shape given for {unknown}; the model's inputs are {known}")
-    symbols: dict[str, int] = {}
+    symbols = symbols or Symbols()
     bound = Bound(frozenset(), {})
     for value in model.graph.input:
         if value.name in shapes:
@@ -93,13 +130,13 @@ def bind_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> 
         del model.graph.value_info[:]
         for output in model.graph.output:
             output.type.tensor_type.ClearField("shape")
-    return Bound(symbolic, bound.variable)
+    return Bound(symbolic, bound.variable, symbols.conflicts())
 
 
 def _bind_given(
     value: onnx.ValueInfoProto,
     shape: tuple[int, ...],
-    symbols: dict[str, int],
+    symbols: Symbols,
     variable: dict[str, tuple[int, ...]],
 ) -> None:
     dims = value.type.tensor_type.shape.dim
@@ -113,7 +150,7 @@ def _bind_given(
             f"input {value.name!r}: shape {shape} must be positive, or -k for any multiple of k"
         )
     params = [d.dim_param for d in dims] or [""] * len(shape)
-    symbols.update({name: n for name, n in zip(params, shape, strict=True) if name})
+    symbols.add(params, shape, value.name)
     _set_shape(value, shape, params, variable)
 
 
@@ -138,7 +175,7 @@ def _set_shape(
 
 def _bind_rest(
     value: onnx.ValueInfoProto,
-    symbols: Mapping[str, int],
+    symbols: Symbols,
     variable: dict[str, tuple[int, ...]],
 ) -> bool:
     """Fix what is left of one input; return whether its batch was symbolic."""
@@ -162,8 +199,8 @@ def _bind_rest(
     return symbolic_batch
 
 
-def _size(dim: onnx.TensorShapeProto.Dimension, symbols: Mapping[str, int]) -> int | None:
+def _size(dim: onnx.TensorShapeProto.Dimension, symbols: Symbols) -> int | None:
     """Return the size of a dimension, negative if it is variable, None if it is not known."""
     if dim.dim_param:
-        return symbols.get(dim.dim_param)
+        return symbols.size(dim.dim_param)
     return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None

@@ -78,10 +78,11 @@ def import_model(
     if proto.ir_version < _NO_UNKNOWN:
         _forget_zeros(proto)
     _drop_initializer_inputs(proto)
-    fix_inputs(proto, constants or {})
+    symbols = fix_inputs(proto, constants or {})
     ranks = _ranks(proto)
     outputs = _drop_passed(proto)
-    bound = bind_shapes(proto, shapes or {})
+    bound = bind_shapes(proto, shapes or {}, symbols)
+    _check_conflicts(proto, bound.conflicts)
     proto, given = _without_codes(proto)
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
     proto = probe_shapes(infer(split_variadic(proto)), bound.variable, infer)
@@ -157,6 +158,20 @@ def _ranks(model: onnx.ModelProto) -> dict[str, int]:
     """Return how many dimensions the file says that its outputs have."""
     kinds = {value.name: value.type.tensor_type for value in model.graph.output}
     return {name: len(kind.shape.dim) for name, kind in kinds.items() if kind.HasField("shape")}
+
+
+def _check_conflicts(model: onnx.ModelProto, conflicts: Sequence[str]) -> None:
+    """Refuse sizes that differ where the model has one symbol, if they do not fit its operators.
+
+    Some exporters use a name for dimensions that have nothing to do with each other.
+    """
+    if not conflicts:
+        return
+    try:
+        shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise CompileError(f"{'; '.join(conflicts)}: the shapes do not fit ({why})") from error
 
 
 def _forget_zeros(model: onnx.ModelProto) -> None:

@@ -1,11 +1,12 @@
 """Shapes of inputs: fixed, with a batch of one, or of variable length."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from maccel_aio.compiler.bind import bind_shapes
+from maccel_aio.compiler.bind import bind_shapes, fix_inputs
 from maccel_aio.errors import CompileError
 
 
@@ -70,3 +71,23 @@ def test_given_shapes_are_bound_or_refused(shape):
 def test_unknown_sizes_are_asked_for():
     with pytest.raises(CompileError, match=r"'x' has shape 1xLx4: give its sizes .* -1 for"):
         bind_shapes(_model(x=(1, "L", 4)), {})
+
+
+def test_a_constant_gives_its_sizes_to_symbols():
+    model = _model(a=(1, "L"), b=(1, "L"))
+    symbols = fix_inputs(model, {"a": np.zeros((1, 6), np.float32)})
+    bind_shapes(model, {}, symbols)
+    assert _shape(model) == [1, 6]
+
+
+def test_several_sizes_of_a_symbol_are_told_with_their_inputs():
+    model = _model(a=(1, "L"), b=("L", 2), c=(1, 3))
+    bound = bind_shapes(model, {"a": (1, 7), "b": (8, 2)})
+    assert bound.conflicts == ("dimension 'L' is 7 in 'a' and 8 in 'b'",)
+    assert [_shape(model, k) for k in range(3)] == [[1, 7], [8, 2], [1, 3]]
+
+
+def test_a_symbol_of_several_sizes_binds_nothing():
+    model = _model(a=(1, "L"), b=(1, "L"), c=(1, "L"))
+    with pytest.raises(CompileError, match="'c' has shape 1xL: give its sizes"):
+        bind_shapes(model, {"a": (1, 7), "b": (1, -1)})

@@ -176,3 +176,30 @@ def test_the_other_layout_is_clear_when_sizes_differ(tmp_path):
         (second,) = loaded.infer(feed["x"].transpose(0, 2, 3, 1))
     np.testing.assert_allclose(first, want, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(second, want.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
+
+
+def _pair(op: str, *shapes: tuple[Any, ...]) -> onnx.ModelProto:
+    m = Model(dict(zip("ab", shapes, strict=True)))
+    return m.build(m.add(op, "a", "b"))
+
+
+def test_sizes_that_contradict_each_other_are_refused_by_name():
+    model = _pair("Add", (1, "L"), (1, "L"))
+    wanted = "dimension 'L' is 7 in 'a' and 8 in 'b': the shapes do not fit"
+    with pytest.raises(CompileError, match=wanted):
+        compiled(model, shapes={"a": (1, 7), "b": (1, 8)})
+    wanted = "dimension 'L' is 8 in 'b' and 7 in 'a'"
+    with pytest.raises(CompileError, match=wanted):
+        compiled(model, shapes={"a": (1, 7)}, constants={"b": np.zeros((1, 8), np.float32)})
+
+
+def test_one_name_of_dimensions_that_have_nothing_to_do_with_each_other():
+    model = _pair("MatMul", (2, "n"), ("n", "n"))
+    found = compiled(model, shapes={"a": (2, 3), "b": (3, 5)})
+    feed = {"a": np.ones((2, 3), np.float32), "b": np.ones((3, 5), np.float32)}
+    assert found.run(feed)[0].tolist() == [[3.0] * 5] * 2
+
+
+def test_a_constant_binds_the_sizes_of_the_other_inputs():
+    found = compiled(_pair("Add", (1, "L"), (1, "L")), constants={"b": np.ones((1, 8), np.float32)})
+    assert found.run({"a": np.ones((1, 8), np.float32)})[0].tolist() == [[2.0] * 8]
