@@ -6,6 +6,9 @@ Every pipeline does the same to the same frames, in order: decode with PyAV, res
 the model's input, classify, draw the best class onto the frame. What is printed is frames a second,
 the median of interleaved rounds with least and most, beside the device alone: the model over one
 array, again and again, with nothing around it. All share the CPUs of this machine.
+
+What that allows is printed beside: the CPU time that one frame takes to decode, to resize, to draw
+and to compute, each measured by itself, and how many frames a second these add up to on all CPUs.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import asyncio
 import collections
 import concurrent.futures
+import os
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
@@ -150,6 +154,35 @@ def of_openvino(onnx: str) -> Callable[[str, int], int]:
     return run
 
 
+def costs(path: str, frames: int) -> dict[str, float]:
+    """Return the CPU time of each step around the model, seconds a frame."""
+    scores = np.zeros(1000, np.float32)
+    began = time.process_time()
+    decoded = list(decode(path, frames))
+    found = {"decode": (time.process_time() - began) / frames}
+    steps: dict[str, Callable[[Pixels], Pixels]] = {
+        "resize": resize, "draw": lambda frame: draw(frame, scores)
+    }  # fmt: skip
+    for name, step in steps.items():
+        began = time.process_time()
+        for frame in decoded:
+            step(frame)
+        found[name] = (time.process_time() - began) / frames
+    return found
+
+
+def print_budget(costs_s: dict[str, float], stream: float, alone: float) -> None:
+    """Print what a frame costs, and the rate that the CPUs allow."""
+    cpus = len(os.sched_getaffinity(0))
+    costs_s["compute"] = cpus / alone
+    allowed = cpus / sum(costs_s.values())
+    print(
+        ", ".join(f"{name} {cost * 1e3:.2f}" for name, cost in costs_s.items()), end=" ms of CPU; "
+    )
+    print(f"{cpus} CPUs allow {allowed:.0f} frames/s, {allowed / alone:.2f} of the device alone;")
+    print(f"the stream reaches {stream / allowed:.2f} of that, {stream / alone:.2f} of the device")
+
+
 async def opened(path: str) -> maccel_aio.Model:
     return await maccel_aio.load(path)
 
@@ -189,6 +222,7 @@ def main() -> None:
         }
         for name, run in peers.items():
             contestants[name] = lambda run=run: run(options.video, options.frames)  # type: ignore[misc]
+        found_s = costs(options.video, options.frames)
         rates = measure(contestants, options.rounds)
         runner.run(model.aclose())
     best = max(statistics.median(rates[name]) for name in peers)
@@ -198,6 +232,10 @@ def main() -> None:
             f"{name:28} {middle:7.1f} frames/s [{min(found):.1f}..{max(found):.1f}]"
             f"  {middle / best:5.2f}x the best peer"
         )
+    stream, alone_rate = (
+        statistics.median(rates[name]) for name in ("maccel_aio, stream", "the device alone")
+    )
+    print_budget(found_s, stream, alone_rate)
 
 
 if __name__ == "__main__":

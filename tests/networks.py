@@ -73,6 +73,13 @@ def classifier() -> onnx.ModelProto:
     return b.model({"input": (1, *INPUT)}, {"scores": (1, 10)})
 
 
+def painter() -> onnx.ModelProto:
+    """A picture in, a picture of the same size out."""
+    b = Builder(3)
+    b.ends = (b.conv("input", (3, 3), 3),)
+    return b.model({"input": (1, *INPUT)}, {"picture": (1, *INPUT)})
+
+
 def mixed() -> onnx.ModelProto:
     """Depthwise, residual, concatenation, upsampling, activations; image and vector outputs."""
     b = Builder(2)

@@ -42,6 +42,7 @@ def folder_of_the_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     onnx.save(networks.classifier(), folder / "network.onnx")
     shutil.copy(networks.compile_to(folder, networks.classifier(), "network"), folder / "model.mxq")
+    networks.compile_to(folder, networks.painter(), "faceless")
     kvmodel.build(folder / "language.mxq", slots=2)
     return folder
 

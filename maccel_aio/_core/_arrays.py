@@ -71,6 +71,8 @@ class Plan(NamedTuple):
     needs_copy: bool
     #: Whether a result is shown to the caller through a view.
     needs_view: bool
+    #: The segment that it is a call of, "" for a whole model.
+    part: str = ""
 
     def show(self, outputs: list[Array]) -> list[Array]:
         """Return the outputs as the caller wants to see them."""
@@ -93,12 +95,14 @@ class Planner:
     Args:
         inputs: device tensors of the inputs, in order.
         outputs: device tensors of the outputs, in order.
+        part: the segment that it is for, "" for a whole model.
 
     Raises:
         ModelFormatError: if a device tensor cannot hold its value.
     """
 
-    def __init__(self, inputs: Sequence[Wire], outputs: Sequence[Wire]) -> None:
+    def __init__(self, inputs: Sequence[Wire], outputs: Sequence[Wire], part: str = "") -> None:
+        self.part = part
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self._specs = [wire.spec for wire in inputs]
@@ -155,6 +159,7 @@ class Planner:
             copies=tuple(copies),
             needs_copy=any(copy is not None for copy in copies),
             needs_view=any(result.view is not None for result in results),
+            part=self.part,
         )
 
 

@@ -78,6 +78,8 @@ def _session(segment: Segment, graph: bytes) -> Any:  # noqa: ANN401 - an untype
         ) from problem
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Threads that spin between operators keep the software NPU and other requests off their CPUs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # onnxruntime has no common base for its errors

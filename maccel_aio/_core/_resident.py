@@ -169,6 +169,7 @@ class Resident:
         planner = Planner(
             _staged(_wires(variant, segment.inputs, bundle.inputs)),
             _staged(_wires(variant, segment.outputs, bundle.outputs)),
+            segment.name,
         )
         return Stage(segment, bundle, planner, None)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from maccel_aio._core._manifest import Manifest
+    from maccel_aio._core._manifest import Manifest, Variant
     from maccel_aio._core._types import TensorSpec
 
 
@@ -22,13 +22,23 @@ def summary(manifest: Manifest) -> str:
             lines.append(f"variant   {number}")
         lines += _tensors("input ", variant.inputs)
         lines += _tensors("output", variant.outputs)
-        for segment in variant.segments:
-            reason = f": {segment.reason}" if segment.reason else ""
-            lines.append(f"segment   {segment.name} on {segment.kind.upper()}{reason}")
+        lines += _segments(manifest, variant)
     lines += _state(manifest)
     if manifest.layers:
         lines += ["", *_layers(manifest)]
     return "\n".join(lines)
+
+
+def _segments(manifest: Manifest, variant: Variant) -> list[str]:
+    """Return where the parts run, how much of the work each has, and why."""
+    total = sum(layer.macs for layer in manifest.layers) or 1
+    lines = []
+    for segment in variant.segments:
+        own = sum(layer.macs for layer in manifest.layers if layer.segment == segment.name)
+        share = f", {own / total:.1%} of the work" if len(variant.segments) > 1 else ""
+        reason = f": {segment.reason}" if segment.reason else ""
+        lines.append(f"segment   {segment.name} on {segment.kind.upper()}{share}{reason}")
+    return lines
 
 
 def _tensors(label: str, specs: Iterable[TensorSpec]) -> list[str]:

@@ -2,7 +2,8 @@
 
 The format is Chrome's "Trace Event Format": complete events ("X") on one row for each core that
 was busy and for each thread that ran a CPU segment, and asynchronous pairs ("b", "e") for the time
-in the queue and for loop lag. Times are microseconds of CLOCK_MONOTONIC.
+in the queue and for loop lag. Of a model of several segments every one has an event: with several
+requests in flight those of different requests overlap. Times are microseconds of CLOCK_MONOTONIC.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _Event = dict[str, Any]
 class _Request(NamedTuple):
     device: str
     model: str
+    #: Of a model of several, else "".
+    segment: str
     items: int
     outcome: str
     submitted: int
@@ -86,10 +89,10 @@ class Trace:
             return
         plan = job._plan  # noqa: SLF001 - one mechanism
         items = 1 if plan is None else plan.match.items
-        name = os.path.basename(port.label)
+        name, part = os.path.basename(port.label), "" if plan is None else plan.part
         self._keep(
             self._requests,
-            _Request(port.device_name, name, items, _observe.outcome(status), *timing),
+            _Request(port.device_name, name, part, items, _observe.outcome(status), *timing),
         )
 
     def dropped(self, reason: DropReason, n: int) -> None:
@@ -201,8 +204,9 @@ def _device_events(pid: int, requests: list[_Request], names: list[_Event]) -> l
                 free_at.append(0)
                 names.append(_name("thread_name", pid, row + 1, f"core in use {row + 1}"))
             free_at[row] = one.done
-            details = {"items": one.items, "outcome": one.outcome}
-            events.append(_complete(one.model, "npu", pid, row + 1, one.started, one.done, details))
+            details = {"items": one.items, "outcome": one.outcome, "segment": one.segment}
+            name = f"{one.model} {one.segment}".rstrip()
+            events.append(_complete(name, "npu", pid, row + 1, one.started, one.done, details))
         left_queue = one.started or one.done
         events += _pair("queue", pid, number, one.submitted, left_queue)
         events += _pair("loop lag", pid, number, one.done, one.reaped)

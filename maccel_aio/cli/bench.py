@@ -14,6 +14,7 @@ from maccel_aio.cli._console import bar_text, time_text
 from maccel_aio.cli._layers import layer_figures, measure_layers, show_layers
 from maccel_aio.cli._measure import Bench, Figures, Spread, random_inputs
 from maccel_aio.cli._report import Run, report
+from maccel_aio.cli._segments import measure_segments, plain_segments, show_segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,6 +100,10 @@ async def _measure(args: argparse.Namespace, console: Console) -> dict[str, Any]
         console.heading(f"{args.model.name} on {accelerator.info.name}, {workers} cores")
         show_figures(console, bench.figures, depth, args.peer_threads)
         plain = {"model": str(args.model), **about, **plain_figures(bench.figures)}
+        if len(model.manifest.variants[0].segments) > 1:
+            segments = await measure_segments(model, random_inputs(model.inputs))
+            show_segments(console, segments)
+            plain["segments"] = plain_segments(segments)
         if args.layers or args.report is not None:
             plain |= await _layers(args, console, accelerator, bench.figures)
     return plain

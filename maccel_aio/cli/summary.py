@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maccel_aio.cli._console import Column, size_text
+from maccel_aio.cli._segments import segment_shares
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +40,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         console.table([Column(n) for n in _TENSOR_COLUMNS], _tensor_rows(variant))
         if len(variant.segments) > 1:
             console.heading("segments")
-            console.table([Column(n) for n in _SEGMENT_COLUMNS], _segment_rows(variant))
+            console.table(_SEGMENT_COLUMNS, _segment_rows(manifest, index))
     if manifest.layers and not args.no_layers:
         console.heading("layers")
         console.table(_LAYER_COLUMNS, _layer_rows(manifest.layers))
@@ -48,7 +49,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 _TENSOR_COLUMNS = ("", "name", "shape", "layout", "type", "on the device", "preprocessing")
-_SEGMENT_COLUMNS = ("name", "runs on", "reason")
+_SEGMENT_COLUMNS = (
+    Column("name"),
+    Column("runs on"),
+    Column("work", right=True),
+    Column("reason"),
+)
 _LAYER_COLUMNS = (
     Column("#", right=True),
     Column("layer"),
@@ -106,10 +112,15 @@ def _tensor_row(kind: str, spec: TensorSpec) -> list[Cell]:
     return [(kind, "dim"), (spec.name, "accent"), shape, spec.layout, spec.dtype, device, pixels]
 
 
-def _segment_rows(variant: Variant) -> list[list[Cell]]:
+def _segment_rows(manifest: Manifest, variant: int) -> list[list[Cell]]:
     return [
-        [s.name, (s.kind.upper(), "good" if s.kind == "npu" else "bad"), s.reason or "-"]
-        for s in variant.segments
+        [
+            one.name,
+            (one.kind.upper(), "good" if one.kind == "npu" else "bad"),
+            f"{one.share:.1%}",
+            one.reason or "-",
+        ]
+        for one in segment_shares(manifest, variant)
     ]
 
 
@@ -143,10 +154,11 @@ def _plain(manifest: Manifest, path: Path) -> dict[str, Any]:
                 "inputs": [spec._asdict() for spec in variant.inputs],
                 "outputs": [spec._asdict() for spec in variant.outputs],
                 "segments": [
-                    {"name": s.name, "kind": s.kind, "reason": s.reason} for s in variant.segments
+                    {"name": s.name, "kind": s.kind, "reason": s.reason, "share": s.share}
+                    for s in segment_shares(manifest, number)
                 ],
             }
-            for variant in manifest.variants
+            for number, variant in enumerate(manifest.variants)
         ],
         "layers": [layer._asdict() for layer in manifest.layers],
         "provenance": manifest.provenance,

@@ -34,7 +34,7 @@ def anyio_backend():
         ({"priority": 1 << 40}, maccel_aio.InvalidError, "priority"),
         ({"priority": None}, maccel_aio.InvalidError, "priority"),
         ({"cache_size": 4}, maccel_aio.UnsupportedError, "KV cache"),
-        ({"params": object()}, maccel_aio.UnsupportedError, "KV cache"),
+        ({"params": [1]}, maccel_aio.UnsupportedError, "KV cache"),
         ({"out": [[0.0] * 8]}, maccel_aio.InvalidError, "out.*list"),
         ({"out": [None]}, maccel_aio.InvalidError, "out.*NoneType"),
         ({"out": 5}, maccel_aio.InvalidError, "out.*int"),

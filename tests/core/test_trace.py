@@ -111,7 +111,10 @@ def test_the_blocking_face_is_traced_and_cpu_segments_are(tmp_path):
     with maccel_aio.sync.load(path) as made, maccel_aio.trace(tmp_path / "t.json"):
         made.infer(X)
     events = checked(tmp_path / "t.json")["traceEvents"]
-    assert [event["cat"] for event in events if event["ph"] == "X"] == ["npu", "cpu", "npu"]
+    spans = [event for event in events if event["ph"] == "X"]
+    assert [event["cat"] for event in spans] == ["npu", "cpu", "npu"]
+    assert [event["name"] for event in spans] == ["s.mxq npu0", "cpu0", "s.mxq npu1"]
+    assert [event["args"].get("segment") for event in spans] == ["npu0", None, "npu1"]
 
 
 async def test_traces_nest(plus, tmp_path):

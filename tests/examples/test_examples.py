@@ -1,12 +1,14 @@
 """Every example runs as its docstring says, and is short."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -31,7 +33,7 @@ def example(name, *arguments):
 
 def test_there_is_an_example_for_every_kind_of_user():
     assert [
-        *("cameras.py", "classic_sync.py", "classify.py", "detect_faces.py"),
+        *("cameras.py", "chain_on_device.py", "classic_sync.py", "classify.py", "detect_faces.py"),
         *("detect_then_classify.py", "ocr.py", "test_my_handler.py", "video_pipeline.py"),
         "web_handler.py",
     ] == NAMES
@@ -153,6 +155,27 @@ def test_detect_then_classify(zoo_model):
     out = example("detect_then_classify.py", detector, classifier, zoo.get("astronaut"))
     assert len(out.splitlines()) == 1
     assert float(out.split()[0]) > 0.85
+
+
+@pytest.mark.models
+@pytest.mark.timeout(300)
+async def test_chain_on_device(zoo_model, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    module = importlib.import_module("chain_on_device")
+    first, second = tmp_path / "faceless.mxq", zoo_model("efficientnet_lite0")
+    out = example("chain_on_device.py", first, second, zoo.get("astronaut"))
+    assert out.startswith("without faces: ")
+    with Image.open(zoo.get("astronaut")) as image:
+        pixels = np.asarray(image.convert("RGB").resize((module.SIDE, module.SIDE)))
+    async with maccel_aio.Accelerator() as acc, acc.load(first) as hide, acc.load(second) as name:
+        job = hide.try_submit(pixels)
+        chained = await name.try_submit(job)  # try_submit refuses what the device cannot follow
+        (hidden,) = await job
+        np.testing.assert_array_equal(chained[0], (await name.infer(hidden))[0])
+    assert hidden.shape == (224, 224, 3)
+    assert hidden[30:70, 80:120].max() < 2  # the face
+    halves = pixels.reshape(224, 2, 224, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(hidden[:, 150:], halves[:, 150:], atol=3)  # no face there
 
 
 def test_the_tests_of_a_handler_pass():

@@ -86,6 +86,7 @@ static int64_t direct_panel(const conv_run *r, int panel, int class_number, int6
   const int mode = panel_tile(r, panel, class_number);
   tile *x = r->tile;
   x->a = r->in + row / s->out_h * s->in_n + iy * s->in_row + ix * s->in_px, x->a_step = s->sw * s->in_px;
+  x->ahead = s->taps == 1 && panel + 1 < r->panel_hi ? (int64_t)r->layout.panel_bytes : 0;
   direct_places(r, x, 16 * shape.blocks, p);
   if (!r->staged) return direct_tiles(x, shape, mode, n);
   direct_staged(r, panel, p, shape, n / shape.rows);

@@ -49,6 +49,7 @@ typedef struct tile {
   const int32_t *bias;      /* of the panel */
   const float *scale;       /* of the panel */
   int k4, taps;             /* steps of four elements in a tap */
+  int64_t ahead;            /* direct form: from the panel to one that is fetched meanwhile; 0: none */
   /* direct form: pixel m at a + m * a_step, tap t at + tap_offset[t] */
   const uint8_t *a;
   int64_t a_step;
@@ -130,15 +131,21 @@ MX_INLINE void tile_start(int rows, int blocks, __m512i acc[8][4], const int32_t
   MX_UNROLL for (int m = 0; m < rows; m++) MX_UNROLL for (int n = 0; n < blocks; n++) acc[m][n] = start[n];
 }
 
+/* Asks for a line that will be read from the second-level cache. As an intrinsic the compiler may move it. */
+MX_INLINE void tile_fetch(const int8_t *w, int64_t ahead) {
+  __asm__ volatile("prefetcht1 (%0,%1)" ::"r"(w), "r"(ahead));
+}
+
 /* One tap of a direct tile. Three base registers and two steps address up to eight rows. */
 MX_INLINE const int8_t *tile_direct_tap(int rows, int blocks, int half, __m512i acc[8][4], const uint8_t *a,
-                                        int64_t step, const int8_t *w, int k4) {
+                                        int64_t step, const int8_t *w, int k4, int64_t ahead) {
   const uint8_t *p0 = a, *p1 = a + 3 * step, *p2 = a + 6 * step;
   int64_t step2 = 2 * step;
   __asm__ volatile("" : "+r"(p0), "+r"(p1), "+r"(p2), "+r"(step2));
   for (int k = 0; k < k4; k++) {
     __m512i b[4];
     tile_load_weights(blocks, half, b, w);
+    tile_fetch(w, ahead);
     MX_UNROLL for (int m = 0; m < rows; m++) {
       const uint8_t *base = m < 3 ? p0 : m < 6 ? p1 : p2;
       const __m512i v = tile_broadcast4(base + (m % 3 == 0 ? 0 : m % 3 == 1 ? step : step2));

@@ -6,15 +6,19 @@
 
 #include "tile_store.h"
 
+/* A step reads `blocks` lines of weights and asks for one of the panel ahead: so many tiles fetch it. */
 MX_INLINE void tile_run_direct(int rows, int blocks, int half, int mode, const tile *t, int64_t tiles) {
+  const int64_t last = t->ahead + 64 * (blocks - 1);
   const uint8_t *a = t->a;
   tile_place at = t->at;
+  int64_t ahead = t->ahead;
   for (; tiles > 0; tiles--) {
     __m512i acc[8][4];
     const int8_t *w = t->weights;
     tile_start(rows, blocks, acc, t->bias);
     for (int k = 0; k < t->taps; k++)
-      w = tile_direct_tap(rows, blocks, half, acc, a + t->tap_offset[k], t->a_step, w, t->k4);
+      w = tile_direct_tap(rows, blocks, half, acc, a + t->tap_offset[k], t->a_step, w, t->k4, ahead);
+    ahead = ahead != 0 && ahead < last ? ahead + 64 : 0;
     tile_store(rows, blocks, half, mode, 0, acc, t, at);
     a += rows * t->a_step, at.out += rows * t->out_step, at.out1 += rows * t->out1_step;
     at.res += rows * t->res_step, at.row_scale += rows * t->row_scale_step;
