@@ -1,6 +1,7 @@
 """A pure-Python thread that never lets go of the GIL: what is left of the device's throughput?
 
-usage: python benchmarks/hog.py [--rounds 3] [--requests 3000] [--depths 16 64 256] [--json]
+usage: python benchmarks/hog.py [--rounds 3] [--requests 3000] [--depths 16 64 256]
+                                [--interval 0.005] [--json]
 
 A core that takes 200 us for each request gets them from an event loop, so many in flight, with and
 without a thread beside it that counts in Python. What the device does without Python is measured in
@@ -8,13 +9,15 @@ the same round: all requests are queued at once, and its own clock tells when th
 and the last was done. Figures are medians of the rounds, in percent of that.
 
 A thread that wants the GIL from one that computes waits for ``sys.getswitchinterval()``, 5 ms,
-whatever it does. So the queue must hold as much work: at 200 us that is 25 requests.
+whatever it does. So the queue must hold as much work: at 200 us that is 25 requests. A program may
+set a shorter interval, ``sys.setswitchinterval()``; ``--interval`` shows what that brings.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -97,8 +100,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--depths", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--loops", nargs="+", default=["asyncio", "uvloop"])
+    parser.add_argument("--interval", type=float, default=sys.getswitchinterval())
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    sys.setswitchinterval(arguments.interval)
     found: dict[str, list[dict[str, float]]] = {loop: [] for loop in arguments.loops}
     with tempfile.TemporaryDirectory() as folder:
         path = tiny_model(Path(folder) / "tiny.mxq")
