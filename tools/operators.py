@@ -30,6 +30,10 @@ are known (DynamicQuantizeLinear with MatMulInteger or ConvInteger), and weights
 whose layers compute in float. Operators that are not ONNX's own run on the CPU; their shapes are
 found by running the model when it is compiled.
 
+Inputs and outputs are tensors of any type, strings included. A sequence of tensors of one shape is
+a tensor with one dimension more in front; an optional value is the value itself, and always there.
+Loop, Scan, and If with a condition of the run are parts for the CPU, bodies and branches included.
+
 `nox -s conformance` runs all cases that the `onnx` package generates, compiled with
 `precision="float32"`, beside onnxruntime, and lists where those of each operator ran.
 

@@ -32,6 +32,7 @@ from maccel_aio.compiler.rewrite import (
     shift_before_scale,
     split_variadic,
 )
+from maccel_aio.compiler.sequences import unpack_edges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,10 +79,11 @@ def import_model(
     if proto.ir_version < _NO_UNKNOWN:
         _forget_zeros(proto)
     _drop_initializer_inputs(proto)
+    shapes = {**unpack_edges(proto), **(shapes or {})}
     symbols = fix_inputs(proto, constants or {})
     ranks = _ranks(proto)
     outputs = _drop_passed(proto)
-    bound = bind_shapes(proto, shapes or {}, symbols)
+    bound = bind_shapes(proto, shapes, symbols)
     _check_conflicts(proto, bound.conflicts)
     proto, given = _without_codes(proto)
     proto = shift_before_scale(_simplify(proto) if simplify else proto)
