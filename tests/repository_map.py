@@ -27,6 +27,7 @@ COVERED_BY = {
     "maccel_aio/_core/_devices.py": "tests/core/test_pooled.py",
     "maccel_aio/_core/_moving.py": "tests/core/test_pooled.py",
     "maccel_aio/_core/_replica.py": "tests/core/test_pooled.py",
+    "maccel_aio/cli/_layer_costs.py": "tests/cli/test_compile_page.py",
     "maccel_aio/compiler/passes/links.py": "tests/compiler/passes/test_fuse.py",
     "maccel_aio/__init__.py": "tests/compiler/test_init__.py",
     "maccel_aio/_core/_accelerator.py": JOBS,

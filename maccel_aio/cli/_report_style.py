@@ -1,4 +1,4 @@
-"""The style sheet of the report of a bench: light, dark, and paper."""
+"""The style sheet of the reports of a bench and of a compilation: light, dark, and paper."""
 
 from __future__ import annotations
 
@@ -60,6 +60,18 @@ i.share { background: var(--soft); }
 .dot.l3 { fill: var(--l3); }
 .dot.dram { fill: var(--dram); }
 .dot.hollow { fill-opacity: .05; }
+.edge { fill: none; stroke: var(--soft); stroke-width: 1.2; stroke-opacity: .6; }
+.node { stroke: var(--back); stroke-width: 1; fill: var(--soft); }
+.node:hover { stroke: var(--text); }
+.node.int8 { fill: var(--compute); }
+.node.int16 { fill: var(--l3); }
+.node.float32, .node.bfloat16 { fill: var(--dram); }
+i.int8 { background: var(--compute); }
+i.int16 { background: var(--l3); }
+i.float32, i.bfloat16 { background: var(--dram); }
+i.cpu { background: var(--soft); }
+.warning { color: var(--dram); }
+.dear { margin: 6px 0; padding-left: 24px; font-size: 13px; }
 .scroll { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-size: 13px;
   font-variant-numeric: tabular-nums; }

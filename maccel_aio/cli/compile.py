@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maccel_aio.cli._compile_page import page
 from maccel_aio.cli._console import Column, size_text
+from maccel_aio.cli._layer_costs import layer_costs
 from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -58,6 +60,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="how pixels become model inputs; mean and std may be lists: mean=123,117,104,std=58",
     )
     _add_target(parser)
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="HTML",
+        help="write graph, noise, precision, time and memory of every layer as a page",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=_run)
 
@@ -233,6 +241,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     preprocess = parse_preprocess(args.preprocess) if args.preprocess else None
     accuracy = parse_target(args.accuracy_target, args.metric, args.most_wide, args.latency_budget)
 
+    if args.report is not None:
+        args.report.touch()  # before all the work, if it cannot be written
+
     import maccel_aio
 
     with console.progress(f"compile {args.model.name}") as task:
@@ -247,6 +258,11 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             progress=lambda step, done, total: task.update(done, total, step),
         )
     show(report, console)
+    if args.report is not None:
+        with console.progress("layers"):
+            costs = layer_costs(args.output)
+        args.report.write_text(page(report, costs), encoding="utf-8")
+        console.line(f"  wrote {args.report}")
     return 0
 
 
@@ -339,6 +355,11 @@ def _overview(report: CompileReport) -> dict[str, Cell]:
         "calibration": f"{report.samples} samples",
         "time": ", ".join(f"{name} {took:.1f} s" for name, took in report.seconds.items()),
     }
+    dearest = report.dearest()[:_DEAREST]
+    if dearest:
+        fields["noisiest layers"] = ", ".join(
+            f"{layer.name} ({layer.sqnr_device_db:.1f} dB)" for layer in dearest
+        )
     for name, value in report.output_sqnr_device_db.items():
         fields[f"output {name}"] = f"{value:.1f} dB against float, on the software NPU"
     return fields

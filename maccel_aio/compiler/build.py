@@ -19,7 +19,7 @@ from maccel_aio.compiler.program import encode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maccel_aio.compiler.ir import Graph
+    from maccel_aio.compiler.ir import Graph, Node
     from maccel_aio.compiler.measure import Measurement
     from maccel_aio.compiler.numeric import NumericResult
     from maccel_aio.compiler.preprocess import Preprocess
@@ -56,8 +56,9 @@ def build(
     }
     lowered = [_lower(graph, segment, layers, tables, l2_bytes) for segment in segments]
     pairs = [(current(graph, s), done) for s, done in zip(segments, lowered, strict=True)]
+    makers = {out: row for row, node in enumerate(order) for out in node.outputs}
     rows = [
-        replace(row, sqnr_device_db=decibel.get(node.output))
+        replace(row, sqnr_device_db=decibel.get(node.output), reads=_reads(node, makers))
         for row, node in zip(manifest.layer_rows(graph, pairs), order, strict=True)
     ]
     sections: list[tuple[Section, bytes]] = []
@@ -75,6 +76,12 @@ def build(
     data = container.pack([(Section.MANIFEST, head), *sections])
     arena = max((done.arena_bytes for done in lowered if done is not None), default=0)
     return Built(data, rows, arena)
+
+
+def _reads(node: Node, makers: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the rows of the layers that make what a node reads, in their order."""
+    names = [*node.inputs, *([] if node.residual is None else [node.residual.tensor])]
+    return tuple(sorted({makers[name] for name in names if name in makers}))
 
 
 def current(graph: Graph, segment: Segment) -> Segment:

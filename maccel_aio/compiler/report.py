@@ -50,6 +50,7 @@ class LayerReport:
         sqnr_device_db: its output against the float model's, with all layers before it quantised
             too, from running the compiled program on the software NPU. None: not measured.
         bands: of rows in which it runs; 1 for whole layers.
+        reads: numbers of the layers whose outputs it reads.
     """
 
     index: int
@@ -63,6 +64,7 @@ class LayerReport:
     output_shape: tuple[int, ...] = ()
     sqnr_device_db: float | None = None
     bands: int = 1
+    reads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,25 @@ class CompileReport:
     def _share(self, chosen: Callable[[LayerReport], bool]) -> float:
         total = self.macs
         return sum(x.macs for x in self.layers if chosen(x)) / total if total else 1.0
+
+    def dearest(self) -> list[LayerReport]:
+        """Return the layers that were measured and add noise, those that add most first.
+
+        What a layer adds is its noise over its signal less that of the noisiest layer it reads.
+        """
+        noise = {
+            layer.index: 10.0 ** (-layer.sqnr_device_db / 10.0)
+            for layer in self.layers
+            if layer.sqnr_device_db is not None
+        }
+        added = {
+            layer.index: noise[layer.index]
+            - max((noise.get(k, 0.0) for k in layer.reads), default=0.0)
+            for layer in self.layers
+            if layer.index in noise
+        }
+        found = [layer for layer in self.layers if added.get(layer.index, 0.0) > 0.0]
+        return sorted(found, key=lambda layer: (-added[layer.index], layer.index))
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
