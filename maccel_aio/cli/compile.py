@@ -60,14 +60,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="how pixels become model inputs; mean and std may be lists: mean=123,117,104,std=58",
     )
     _add_target(parser)
+    _add_files(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(run=_run)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="calibrate anew, and do not keep the run for the next time",
+    )
     parser.add_argument(
         "--report",
         type=Path,
         metavar="HTML",
         help="write graph, noise, precision, time and memory of every layer as a page",
     )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.set_defaults(run=_run)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -245,6 +254,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         args.report.touch()  # before all the work, if it cannot be written
 
     import maccel_aio
+    from maccel_aio.compiler.calibration_cache import default_folder
 
     with console.progress(f"compile {args.model.name}") as task:
         report = maccel_aio.compile(
@@ -255,6 +265,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             variants=variants,
             preprocess=preprocess,
             accuracy=accuracy,
+            cache=None if args.no_cache else default_folder(),
             progress=lambda step, done, total: task.update(done, total, step),
         )
     show(report, console)

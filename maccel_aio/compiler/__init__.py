@@ -86,6 +86,7 @@ class _Wishes:
     state: StateOptions | None
     accuracy: AccuracyTarget | None
     constants: Mapping[str, ArrayLike] | None
+    cache: str | os.PathLike[str] | None
 
 
 def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each stand alone
@@ -106,6 +107,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     state: StateOptions | None = None,
     accuracy: AccuracyTarget | float | None = None,
     constants: Mapping[str, ArrayLike] | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> CompileReport:
     """Compile an ONNX model to a ``.mxq`` file. Blocks; any thread.
 
@@ -137,6 +139,8 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
             that cost much of it are then stored in 16 bits. None: nothing leaves 8 bits for it.
         constants: values of inputs that are always the same, such as a sampling rate: the model
             has them no more, and what depends on them alone is computed now.
+        cache: folder in which calibration runs are kept, to be used when model, samples and what
+            is asked of them are the same again; the file is the same with and without. None: no.
 
     Returns:
         What was done, layer by layer. Operators without an NPU form run on the CPU, and the report
@@ -150,7 +154,7 @@ def compile(  # noqa: A001, PLR0913 - the public name, and keywords that each st
     """
     wishes = _Wishes(
         preprocess, name, progress, precision, simplify, quantize or QuantizeOptions(), measure,
-        l2_bytes, state, _target(accuracy), constants,
+        l2_bytes, state, _target(accuracy), constants, cache,
     )  # fmt: skip
     if variants is not None:
         sets = [{**(shapes or {}), **one} for one in variants]
@@ -191,9 +195,7 @@ def _one(
         run_passes(graph)
         segments = _checked(graph, partition(graph), state)
         store_float_weights(graph, "bf16" if precision == "bfloat16" else options.float_weights)
-    numbers, searched = _numbers(
-        graph, segments, calibration, wishes.preprocess, precision, options, wishes.accuracy, clock
-    )
+    numbers, searched = _numbers(graph, segments, calibration, wishes, clock)
     with clock.step("measure"):
         found = _measured(graph, segments, numbers, precision, wishes.measure)
     with clock.step("lower"):
@@ -264,13 +266,11 @@ def _numbers(
     graph: Graph,
     segments: list[Segment],
     calibration: Source | None,
-    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None,
-    precision: Precision,
-    options: QuantizeOptions,
-    accuracy: AccuracyTarget | None,
+    wishes: _Wishes,
     clock: _Clock,
 ) -> tuple[NumericResult, SearchReport | None]:
-    if precision != "int8":
+    options = wishes.quantize
+    if wishes.precision != "int8":
         return NumericResult(None, {}), None
     given = graph.given_scales
     if not any(_on_npu(node) for node in graph.nodes):
@@ -283,15 +283,16 @@ def _numbers(
         graph,
         calibration,
         on_npu=_on_npu,
-        preprocess=preprocess,
+        preprocess=wishes.preprocess,
         given=given,
         options=options,
         progress=lambda done, total: clock.tell("calibrate", done, total),
+        cache=None if wishes.cache is None else Path(wishes.cache),
     )
     clock.seconds.update(seen.result.seconds)
     report = None
-    if accuracy is not None:
-        options, report = _searched(graph, segments, seen, options, accuracy, clock)
+    if wishes.accuracy is not None:
+        options, report = _searched(graph, segments, seen, options, wishes.accuracy, clock)
     seen = unscale(graph, seen, options.precision.storage)
     with clock.step("quantise"):
         quantise(graph, seen.stats, on_npu=_on_npu, fixed=seen.fixed, given=given, options=options)

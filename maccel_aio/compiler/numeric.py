@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maccel_aio.compiler import calibration_cache
 from maccel_aio.compiler.calibration import TappedModel, collect
 from maccel_aio.compiler.equalise import equalise
 from maccel_aio.compiler.inputs import CalibrationSet, image_geometry, load_calibration
@@ -22,6 +23,7 @@ from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -130,8 +132,13 @@ def observe_graph(
     given: GivenScales | None = None,
     options: QuantizeOptions | None = None,
     progress: Progress | None = None,
+    cache: Path | None = None,
 ) -> Observed:
-    """Calibrate a graph and equalise it; for the arguments see `quantise_graph`."""
+    """Calibrate a graph and equalise it.
+
+    For the arguments see `quantise_graph`; `cache` is the folder in which calibration runs are
+    kept, None for none.
+    """
     began = time.perf_counter()
     how = preprocess_by_input(graph, preprocess)
     fixed = {name: TensorQuant("u8", *pixel_u8(one)) for name, one in how.items()}
@@ -140,7 +147,7 @@ def observe_graph(
     if options.equalise and given is None:
         links = find_links(graph, on_npu, options.precision)
     samples = None if calibration is None else open_samples(graph, calibration, how)
-    stats = {} if samples is None else _observe(graph, samples, links, progress)
+    stats = {} if samples is None else _observe(graph, samples, links, progress, cache)
     calibrated = time.perf_counter()
     before = bounds(graph)
     scaled = {} if samples is None else equalise(graph, links, stats, samples.originals)
@@ -189,21 +196,30 @@ def quantise_graph(
 
 
 def _observe(
-    graph: Graph, samples: CalibrationSet, links: list[Link], progress: Progress | None
+    graph: Graph,
+    samples: CalibrationSet,
+    links: list[Link],
+    progress: Progress | None,
+    cache: Path | None,
 ) -> dict[str, TensorStats]:
-    total = len(samples)
+    total, axes = len(samples), _axes(graph)
+    rows = {name for link in links for name in link.eight}
+    key = ""
+    if cache is not None:
+        key = calibration_cache.run_key(graph.model, samples, graph.tensors, axes, rows)
+        kept = calibration_cache.load(cache, key)
+        if kept is not None:
+            return kept
 
     def report(done: int) -> None:
         if progress is not None:
             progress(done, total)
 
-    return collect(
-        TappedModel(graph.model, list(graph.tensors)),
-        samples,
-        axes=_axes(graph),
-        rows={name for link in links for name in link.eight},
-        progress=report,
-    )
+    tapped = TappedModel(graph.model, list(graph.tensors))
+    stats = collect(tapped, samples, axes=axes, rows=rows, progress=report)
+    if cache is not None:
+        calibration_cache.store(cache, key, stats)
+    return stats
 
 
 def open_samples(

@@ -8,6 +8,14 @@ import maccel_aio
 from tests import networks
 
 
+@pytest.fixture(autouse=True)
+def own_calibration_cache(tmp_path_factory, monkeypatch) -> Path:
+    """Keep runs away from the user's cache, and from other tests."""
+    folder: Path = tmp_path_factory.mktemp("calibration")
+    monkeypatch.setattr("maccel_aio.compiler.calibration_cache.default_folder", lambda: folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory) -> Path:
     """One image input that takes pixels too, ten scores."""

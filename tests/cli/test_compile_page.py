@@ -60,7 +60,7 @@ def test_what_costs_accuracy_is_named() -> None:
 
 
 def test_the_command_writes_the_page_of_what_it_compiled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], own_calibration_cache: Path
 ) -> None:
     m = Model({"x": (1, 3, 8, 8)})
     t = m.add("Relu", m.conv("x", (8, 3, 3, 3), pads=[1] * 4))
@@ -72,6 +72,7 @@ def test_the_command_writes_the_page_of_what_it_compiled(
     real, out, data, html = paths
     assert main(["compile", real, "-o", out, "--calibration", data, "--report", html]) == 0
     assert html in capsys.readouterr().out
+    assert len(list(own_calibration_cache.iterdir())) == 1
     layers = maccel_aio.read_manifest(out).layers
     found = Page()
     found.feed(Path(html).read_text(encoding="utf-8"))
@@ -80,3 +81,13 @@ def test_the_command_writes_the_page_of_what_it_compiled(
     costs = layer_costs(tmp_path / "m.mxq")
     assert set(costs) <= {layer.number for layer in layers}
     assert all(cost.seconds > 0 and cost.bytes_moved > 0 for cost in costs.values())
+
+
+def test_nothing_is_kept_without_a_cache(tmp_path: Path, own_calibration_cache: Path) -> None:
+    m = Model({"x": (1, 3, 8, 8)})
+    onnx.save(m.build(m.conv("x", (4, 3, 3, 3))), tmp_path / "m.onnx")
+    arrays: dict[str, Any] = m.feed(8)
+    np.savez(tmp_path / "d.npz", **arrays)
+    real, out, data = (str(tmp_path / name) for name in ("m.onnx", "m.mxq", "d.npz"))
+    assert main(["compile", real, "-o", out, "--calibration", data, "--no-cache"]) == 0
+    assert not list(own_calibration_cache.iterdir())
