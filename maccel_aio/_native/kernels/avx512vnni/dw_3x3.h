@@ -91,7 +91,8 @@ MX_INLINE void dw_start_s2(__m512i acc[2][4], const dw_strip *t) {
   MX_UNROLL for (int j = 0; j < 4; j++) acc[0][j] = acc[1][j] = dw_vector(t, j * DW_3X3_S2);
 }
 
-MX_INLINE void dw_slide_s2(int width, int mode, const dw_strip *t) {
+/* restrict: the strip is not read again after each store of bytes. */
+MX_INLINE void dw_slide_s2(int width, int mode, const dw_strip *restrict t) {
   __m512i acc[2][4], next[2][4], c[2][4];
   dw_column_s2(width, c, t, 2 * t->x0 - t->pl);
   dw_start_s2(acc, t), dw_add_s2(acc, t, c, 0);

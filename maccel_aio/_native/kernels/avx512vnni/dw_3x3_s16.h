@@ -111,7 +111,8 @@ MX_INLINE void dw_add_s2(__m512i acc[2][4], const dw_strip *t, __m512i p[3][2], 
   }
 }
 
-MX_INLINE void dw_slide_s2(int width, int mode, const dw_strip *t) {
+/* restrict: the strip is not read again after each store of bytes. */
+MX_INLINE void dw_slide_s2(int width, int mode, const dw_strip *restrict t) {
   __m512i acc[2][4], v[5][2], p[3][2], h[2][2];
   dw_columns(width, 5, v, t, 2 * t->x0 - t->pl);
   MX_UNROLL for (int half = 0; half < 2; half++) {

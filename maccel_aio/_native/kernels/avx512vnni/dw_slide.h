@@ -56,15 +56,17 @@ MX_INLINE void dw_finish_s1(int width, int mode, const dw_strip *t, __m512i h[2]
 /* Sums of vectors j and j + 1, z[row][j], to words; or into scratch. */
 MX_INLINE void dw_half_s2(int mode, __m512i h[2], const dw_strip *t, __m512i z[2][4], int vectors, int j,
                           int x) {
-  MX_UNROLL for (int r = 0; r < 2; r++) {
-    MX_UNROLL for (int i = j; i < j + 2; i++) {
+  MX_UNROLL for (int i = j; i < j + 2; i++) {
+    __m512 scale = dw_floats(t, i * vectors + 1);
+    __asm__ volatile("" : "+v"(scale)); /* in a register: as an operand it would be loaded for each row */
+    MX_UNROLL for (int r = 0; r < 2; r++) {
       if (mode == DW_SUMS)
         dw_store_sums(t, r, x, i, z[r][i]);
       else
-        z[r][i] = dw_scaled(mode, t, z[r][i], dw_floats(t, i * vectors + 1));
+        z[r][i] = dw_scaled(mode, t, z[r][i], scale);
     }
-    h[r] = dw_words(mode, t, z[r][j], z[r][j + 1]);
   }
+  MX_UNROLL for (int r = 0; r < 2; r++) h[r] = dw_words(mode, t, z[r][j], z[r][j + 1]);
 }
 
 MX_INLINE void dw_finish_s2(int width, int mode, const dw_strip *t, __m512i h[2][2], int x) {
