@@ -23,6 +23,7 @@ import onnx
 
 import maccel_aio
 from maccel_aio import sync
+from maccel_aio.compiler import AccuracyTarget
 from maccel_aio.compiler.report import CompileReport
 from open_set.real import open_float
 from open_set.subjects import CASES, Case
@@ -37,7 +38,8 @@ class Row:
 
     Attributes:
         figures: of the verdict.
-        wide: share of the multiply-accumulates outside int8.
+        wide: share of the multiply-accumulates outside int8; after a search, of those that read
+            more than 8 bits.
         seconds: the compilation took.
         slower: time of an inference over that of the default; 1 for the default itself.
     """
@@ -72,7 +74,7 @@ def _compile(model: onnx.ModelProto, case: Case, path: Path, target: float | Non
         shapes=case.model.shapes,
         preprocess={"mean": how.mean, "std": how.std},
         measure=0,
-        accuracy=target,
+        accuracy=None if target is None else AccuracyTarget(target, most_wide=case.most_wide),
     )
     return report
 
@@ -111,7 +113,8 @@ def judge(case: Case, folder: Path, *, target: bool) -> Row:
     found = _answers(folder / "model.mxq", case)
     figures = {f"output {k} dB": value for k, value in enumerate(decibels(exact, found))}
     verdict = case.verdict(exact, found)
-    return Row(figures | verdict, 1 - report.int8_share, seconds, slower)
+    wide = 1 - report.int8_share if report.search is None else report.search.wide
+    return Row(figures | verdict, wide, seconds, slower)
 
 
 def _shown(wanted: Mapping[str, float], figures: Figures) -> str:
@@ -139,7 +142,8 @@ def main() -> None:
         for target in (False, True) if args.target and case.target else (False,):
             with tempfile.TemporaryDirectory() as folder:
                 row = judge(case, Path(folder), target=target)
-            what = f"{case.target:g} dB wanted" if target else "default"
+            limit = f", at most {case.most_wide:.0%} wide" if case.most_wide < 1 else ""
+            what = f"{case.target:g} dB wanted{limit}" if target else "default"
             shown = _shown({} if target else case.wanted, row.figures)
             print(f"{case.model.title}, {what}: {shown}")
             print(

@@ -45,6 +45,7 @@ class Case:
         verdict: on the answers to them.
         wanted: bars of the default, by figure; "at most" where the figure's name ends with "%".
         target: what is asked of the search, dB at every output; None: no search.
+        most_wide: share of the work that may leave 8 bits for it.
     """
 
     model: Subject
@@ -53,6 +54,7 @@ class Case:
     verdict: Verdict
     wanted: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None
+    most_wide: float = 1.0
 
     def feeds(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return model values ``[n, 1, 3, h, w]`` of pixels."""
@@ -148,6 +150,7 @@ _CASES = (
         {"output 0 dB": 27, "output 1 dB": 28, "output 2 dB": 14, "output 3 dB": 29,
          "IoU mean": 0.95},
         20,
+        0.25,
     ),
     Case(
         MODELS["ppocr_det"],
@@ -156,6 +159,7 @@ _CASES = (
         verdicts.overlap(0.3),
         {"map IoU": 0.94},
         18,
+        0.25,
     ),
     Case(
         MODELS["ppocr_rec"],
@@ -164,6 +168,7 @@ _CASES = (
         verdicts.same_text,
         {"same text": 17},
         22,
+        0.15,
     ),
     Case(
         MODELS["selfie_segmentation"],
@@ -172,6 +177,7 @@ _CASES = (
         verdicts.overlap(0.5),
         {"map IoU": 0.98},
         28,
+        0.03,
     ),
     Case(
         MODELS["pose_landmark"],
@@ -180,6 +186,7 @@ _CASES = (
         verdicts.keypoints(256, 5, presence=True),
         {"mean %": 1.0, "max %": 7.0},
         20,
+        0.15,
     ),
     Case(
         _FACE,
