@@ -215,6 +215,7 @@ class TokenQuant:
         weights: int8 [O, 1, 1, I].
         bias: float32 [O], real values.
         scale: float64 [O], of the weights.
+        low: the input is never smaller, and codes count from here; None: codes have both signs.
         smooth: float32 [I], by which the columns of the input are multiplied before they are
             quantised (the weights are divided by it), or None.
     """
@@ -223,6 +224,7 @@ class TokenQuant:
     bias: NDArray[np.float32]
     scale: NDArray[np.float64]
     smooth: NDArray[np.float32] | None = None
+    low: float | None = None
 
 
 @dataclass

@@ -32,6 +32,12 @@ _TOP = 127
 _SMALLEST_SCALE = 1e-30
 _STRENGTH = 0.5
 _MOST_SMOOTHING = 1e3
+_LOWEST_CLAMP = 0.5
+_LOWEST = {
+    "gelu_erf": -0.17, "gelu_tanh": -0.1701, "silu": -0.2785, "mish": -0.3089,
+    "hardswish": -0.375, "softplus": 0.0, "exp": 0.0, "square": 0.0, "abs": 0.0,
+}  # fmt: skip
+"""What functions without an upper bound are never below, by `Activation.kind`."""
 
 
 def quantise_tokens(
@@ -54,6 +60,7 @@ def quantise_tokens(
             where columns keep their size.
     """
     readers: dict[str, list[Node]] = {}
+    makers = graph.producers()
     for node in graph.nodes:
         if on_npu(node) and is_token_layer(graph, node):
             readers.setdefault(node.inputs[0], []).append(node)
@@ -61,9 +68,10 @@ def quantise_tokens(
         if graph.tensor(name).storage.dtype != "f32":
             continue
         found = stats.get(name)
-        smooth = None if found is None else _factors(found, nodes)
+        low = lower_bound(makers, name)
+        smooth = None if found is None else _factors(found, nodes, low)
         for node in nodes:
-            node.tokens = _numbers(node, smooth, given(node) if smooth is None else None)
+            node.tokens = _numbers(node, smooth, given(node) if smooth is None else None, low)
 
 
 def _matrix(node: Node) -> Floats:
@@ -72,10 +80,12 @@ def _matrix(node: Node) -> Floats:
     return node.weights.kernel[:, :, 0, 0].astype(np.float64)
 
 
-def _factors(found: TensorStats, nodes: list[Node]) -> Floats:
+def _factors(found: TensorStats, nodes: list[Node], bound: float | None) -> Floats:
     """Return what the columns of the input are multiplied by, ``[I]``."""
     low, high = found.channel_range()
     largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
+    if bound is not None:
+        largest = np.maximum(high.astype(np.float64) - bound, 0.0)
     weights = np.max([np.abs(_matrix(node)).max(axis=0) for node in nodes], axis=0)
     known = (largest > 0) & (weights > 0)
     ratio = np.divide(weights, largest, out=np.ones_like(weights), where=known)
@@ -88,7 +98,27 @@ def _factors(found: TensorStats, nodes: list[Node]) -> Floats:
     return rounded
 
 
-def _numbers(node: Node, smooth: Floats | None, given: Floats | None) -> TokenQuant:
+def lower_bound(makers: Mapping[str, Node], name: str) -> float | None:
+    """Return a number that no element of a tensor is below, None if there is none.
+
+    Most of what GELU and its like return is near their smallest value. Codes that count from
+    there are twice as fine as codes with a sign.
+    """
+    maker = makers.get(name)
+    while maker is not None and maker.op == "Reshape":
+        maker = makers.get(maker.inputs[0])
+    if maker is None or maker.act is None or maker.reason:
+        return None
+    if maker.residual is not None and maker.residual.after_act:
+        return None
+    if maker.act.kind == "clamp":
+        return maker.act.a if -_LOWEST_CLAMP <= maker.act.a <= 0.0 else None
+    return _LOWEST.get(maker.act.kind)
+
+
+def _numbers(
+    node: Node, smooth: Floats | None, given: Floats | None, low: float | None
+) -> TokenQuant:
     assert node.weights is not None  # what a token layer is
     matrix = _matrix(node)
     scaled = matrix if smooth is None else matrix / smooth
@@ -97,9 +127,14 @@ def _numbers(node: Node, smooth: Floats | None, given: Floats | None) -> TokenQu
     else:
         scale = given
     codes = np.clip(np.rint(scaled / scale[:, None]), -_TOP - (given is not None), _TOP)
+    bias = node.weights.bias
+    if low is not None:
+        rounded = codes * scale[:, None] * (1.0 if smooth is None else smooth)
+        bias = (bias + low * rounded.sum(axis=1)).astype(np.float32)
     return TokenQuant(
         codes.astype(np.int8)[:, None, None, :],
-        node.weights.bias,
+        bias,
         scale,
         None if smooth is None else smooth.astype(np.float32),
+        low,
     )

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maccel_aio.compiler.calibration import TensorStats
-from maccel_aio.compiler.ir import FLOAT, ConvWeights, Graph, Node, TensorQuant
-from maccel_aio.compiler.tokens import quantise_tokens
+from maccel_aio.compiler.ir import FLOAT, Activation, ConvWeights, Graph, Node, TensorQuant
+from maccel_aio.compiler.pointwise import evaluate
+from maccel_aio.compiler.tokens import _LOWEST, lower_bound, quantise_tokens
 from tests.compiler.graphs import Builder, weights_of
 
 ROWS, WIDTH, OUTPUTS = 5, 12, 7
@@ -114,3 +115,54 @@ def test_integer_inputs_and_nodes_elsewhere_stay_as_they_are() -> None:
     graph.tensor("x").quant = FLOAT
     quantise_tokens(graph, {}, everywhere)
     assert graph.nodes[0].tokens is not None
+
+
+@pytest.mark.parametrize("kind", _LOWEST)
+def test_lower_bounds_hold_and_are_near(kind: str) -> None:
+    x = np.concatenate([np.linspace(-60, 20, 80001), [-1e4, -1e30]])
+    lowest = evaluate(Activation(kind, 1.0 / 6.0, 0.5), x[np.abs(x) < 80]).min()
+    assert _LOWEST[kind] <= lowest < _LOWEST[kind] + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("act", "low"),
+    [
+        (Activation("clamp", 0.0, np.inf), 0.0),
+        (Activation("clamp", -0.25, 6.0), -0.25),
+        (Activation("clamp", 0.5, 6.0), None),
+        (Activation("clamp", -3.0, 3.0), None),
+        (Activation("tanh"), None),
+        (None, None),
+    ],
+)
+def test_only_functions_with_a_near_lower_bound_have_one(
+    act: Activation | None, low: float | None
+) -> None:
+    b = Builder((1, ROWS, WIDTH))
+    made = b.add("Activation", ["x"], (1, ROWS, WIDTH), act=act)
+    moved = b.add("Reshape", [made], (ROWS, WIDTH))
+    makers = b.graph(moved).producers()
+    assert lower_bound(makers, moved) == low
+    assert lower_bound(makers, "x") is None
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_codes_from_the_bound_on_give_the_same_sums(seed: int) -> None:
+    b = Builder((1, ROWS, WIDTH), seed)
+    x = b.add("Activation", ["x"], (1, ROWS, WIDTH), act=Activation("gelu_erf"))
+    weights = ConvWeights(
+        b.rng.normal(size=(OUTPUTS, WIDTH, 1, 1)).astype(np.float32),
+        b.rng.normal(size=OUTPUTS).astype(np.float32),
+    )
+    graph = b.graph(b.add("Linear", [x], (1, ROWS, OUTPUTS), weights=weights))
+    quantise_tokens(graph, {x: stats_of(b.rng.uniform(0.1, 3.0, WIDTH))}, everywhere)
+    node = graph.nodes[1]
+    tokens = node.tokens
+    assert tokens is not None
+    assert tokens.low == _LOWEST["gelu_erf"]
+    assert tokens.smooth is not None
+    rows = b.rng.uniform(tokens.low, 3.0, (ROWS, WIDTH))
+    codes = (rows - tokens.low) * tokens.smooth
+    got = codes @ (tokens.weights[:, 0, 0] * tokens.scale[:, None]).T + tokens.bias
+    want = rows @ real_weights(node).T + weights_of(node).bias
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)

@@ -192,10 +192,12 @@ enum mx_op {
   MX_OP_GATHER = 13,
   /* DYNQUANT: per-row dynamic quantisation. in0 f32 [.., k]; out0 s8|u8 same dims; out1 f32 [.., 1] row scales.
    *  cst0 f32 [k], a multiplier per column, or NONE: then x stands for x * cst0[k] (one rounding).
-   *  s = max|x| / 127 (0 -> 1); q = clamp(rne(x / s), -127, 127), + 128 for u8. */
+   *  s = max|x| / 127 (0 -> 1); q = clamp(rne(x / s), -127, 127), + 128 for u8.
+   *  i10 = 1, for u8 and values that are never below f0: x stands for (x - f0) * cst0[k];
+   *  s = max(0, x) / 255 (0 -> 1); q = clamp(rne(x / s), 0, 255). The zero of out0 is 0 then. */
   MX_OP_DYNQUANT = 14,
-  /* CONVDYN: CONV 1x1 on u8 rows from DYNQUANT (zero 128): in2 = row scales; v = (float)acc * scale[o] * rowscale,
-   *  + bias f32 cst5 [O]; then as CONV from the residual on. cst1 holds -128*sum(w). */
+  /* CONVDYN: CONV 1x1 on u8 rows from DYNQUANT (zero 128 or 0): in2 = row scales; v = (float)acc * scale[o] * rowscale,
+   *  + bias f32 cst5 [O]; then as CONV from the residual on. cst1 holds -zero*sum(w). */
   MX_OP_CONVDYN = 15,
   /* RECURRENT: all steps of an RNN, LSTM or GRU layer of H units, in one direction or two. i10 kind MX_RECURRENT_*, which
    *  has G gates; the columns of gate number g are g*H ... g*H + H-1.

@@ -217,8 +217,8 @@ static uint64_t conv_work(const mx_check *c) {
 static int check_dynamic(const mx_check *c) {
   const mxp_tensor *x = mx_in(c, 0), *rows = mx_in(c, 2), *o = mx_out(c, 0);
   const int32_t *i = c->in->i;
-  MX_REQUIRE(c, x->dtype == MACCEL_U8 && x->zero == 128, "the input is %s with zero %d, not u8 with zero 128",
-             mx_dtype_name(x->dtype), x->zero);
+  MX_REQUIRE(c, x->dtype == MACCEL_U8 && (x->zero == 128 || x->zero == 0),
+             "the input is %s with zero %d, not u8 with zero 128 or 0", mx_dtype_name(x->dtype), x->zero);
   MX_REQUIRE(c,
              i[0] == 1 && i[1] == 1 && i[2] == 1 && i[3] == 1 && i[4] + i[5] + i[6] + i[7] == 0 && i[10] == 1,
              "kernel and stride must be 1, padding 0 and groups 1");

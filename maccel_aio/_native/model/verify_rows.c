@@ -115,6 +115,13 @@ int mx_check_dynquant(mx_check *c) {
   MX_FORWARD(mx_check_dtype(c, "output 0", o->dtype, MX_BIT(MACCEL_U8) | MX_BIT(MACCEL_S8)));
   MX_FORWARD(mx_check_dtype(c, "output 1", s->dtype, MX_BIT(MACCEL_F32)));
   MX_FORWARD(mx_check_same_dims(c, "the input", x, "output 0", o));
+  MX_FORWARD(mx_check_int(c, 10, "the kind", 0, 1));
+  if (c->in->i[10] == 1) {
+    MX_REQUIRE(c, o->dtype == MACCEL_U8 && o->zero == 0,
+               "values above a bound are %s with zero %d, not u8 with zero 0", mx_dtype_name(o->dtype),
+               o->zero);
+    MX_REQUIRE(c, isfinite(c->in->f[0]), "the lower bound (f0) is %g", (double)c->in->f[0]);
+  }
   MX_REQUIRE(c, s->rank == x->rank && s->dims[s->rank - 1] == 1, "output 1 does not have one scale per row");
   for (int d = 0; d < x->rank - 1; ++d) {
     MX_REQUIRE(c, s->dims[d] == x->dims[d], "dimension %d is %d in the input and %d in output 1", d,

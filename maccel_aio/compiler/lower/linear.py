@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from maccel_aio.compiler.view import View
 
 _ROW_CODES = TensorQuant("u8", 1.0, 128)
-"""The format of rows with a scale of their own; the real scale is in a tensor beside them."""
+_POSITIVE_CODES = TensorQuant("u8", 1.0, 0)
+"""The formats of rows with a scale of their own; the real scale is in a tensor beside them."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,17 @@ def _quantised_rows(ctx: Context, node: Node, tokens: TokenQuant) -> QuantisedRo
     key = (node.inputs[0], None if smooth is None else smooth.tobytes())
     if key not in ctx.quantised_rows:
         x = rows_of(ctx, ctx.as_float(ctx.view(node.inputs[0])))
-        codes = ctx.fresh(x.dims, _ROW_CODES)
+        codes = ctx.fresh(x.dims, _ROW_CODES if tokens.low is None else _POSITIVE_CODES)
         scales = ctx.fresh((*x.dims[:3], 1), FLOAT)
         consts = {} if smooth is None else {0: smooth}
-        ctx.emitter.emit(Op.DYNQUANT, [x], [codes, scales], consts=consts)
+        ctx.emitter.emit(
+            Op.DYNQUANT,
+            [x],
+            [codes, scales],
+            consts=consts,
+            ints={10: int(tokens.low is not None)},
+            floats={0: tokens.low or 0.0},
+        )
         ctx.quantised_rows[key] = QuantisedRows(codes, scales)
     return ctx.quantised_rows[key]
 
@@ -90,7 +98,7 @@ def _emit_dynamic(
     consts: dict[int, Array] = {
         **tail.consts,
         0: tokens.weights,
-        1: (-_ROW_CODES.zero * sums).astype(np.int32),
+        1: (-rows.codes.zero * sums).astype(np.int32),
         2: (tokens.scale * tail.unit).astype(np.float32),
         5: (tokens.bias * tail.unit).astype(np.float32),
     }

@@ -157,8 +157,9 @@ static void rows(int op) {
   if (quantised) in->out[1] = s;
   if (op == MX_OP_SOFTMAX && rng_int(&rng, 0, 1)) in->in[1] = mask;
   if (quantised && rng_int(&rng, 0, 1)) in->cst[0] = weight;
-  in->i[10] = rng_int(&rng, 0, 1);
+  in->i[10] = to == MACCEL_S8 && quantised ? 0 : rng_int(&rng, 0, 1);
   clamp_of(in, to), multipliers_of(in);
+  if (quantised) in->f[0] = -0.25f;
   if (op == MX_OP_LAYERNORM && rng_int(&rng, 0, 1)) in->cst[0] = weight;
   if (op == MX_OP_LAYERNORM && rng_int(&rng, 0, 1)) in->cst[1] = bias;
   finish();

@@ -93,27 +93,32 @@ static void rows_are_normalised(int op, void (*check)(const bound *)) {
 /* x times the multiplier of its column, if there is one. */
 static float column_of(const mx_task *t, int column, float x) {
   const float *columns = t->cst[0];
+  if (t->insn->i[10]) x = x - t->insn->f[0];
   return columns == NULL ? x : x * columns[column];
 }
 
 static void check_dynquant(const bound *r) {
   const mx_task *t = &r->task;
   const mx_view *x = &t->in[0], *o = &t->out[0];
+  const int positive = t->insn->i[10];
+  const float top = positive ? 255.0f : 127.0f;
   int index[MXP_MAX_RANK] = {0};
   do {
     int from[MXP_MAX_RANK];
     float most = 0.0f;
     memcpy(from, index, sizeof from);
     for (from[x->rank - 1] = 0; from[x->rank - 1] < x->dims[x->rank - 1]; ++from[x->rank - 1]) {
-      most = fmaxf(most, fabsf(column_of(t, from[x->rank - 1], (float)stored(x, from))));
+      const float v = column_of(t, from[x->rank - 1], (float)stored(x, from));
+      most = fmaxf(most, positive ? v : fabsf(v));
     }
-    const float s = most / 127.0f == 0.0f ? 1.0f : most / 127.0f;
+    const float s = most / top == 0.0f ? 1.0f : most / top;
     from[x->rank - 1] = 0;
     CHECK((float)stored(&t->out[1], from) == s);
     const double q =
-        fmin(fmax(nearbyint((double)(column_of(t, index[x->rank - 1], (float)stored(x, index)) / s)), -127.0),
-             127.0);
-    CHECK(stored(o, index) == q + (o->dtype == MACCEL_U8 ? 128 : 0));
+        fmin(fmax(nearbyint((double)(column_of(t, index[x->rank - 1], (float)stored(x, index)) / s)),
+                  positive ? 0.0 : -127.0),
+             (double)top);
+    CHECK(stored(o, index) == q + (o->dtype == MACCEL_U8 && !positive ? 128 : 0));
   } while (next_index(o->rank, o->dims, index));
 }
 
@@ -124,7 +129,8 @@ static void rows_are_quantised(void) {
     builder_init(&b);
     const int rank = random_dims(dims, 1);
     const uint32_t x = random_view(&b, MACCEL_F32, rank, dims, 0);
-    const uint32_t y = random_view(&b, PICK(MACCEL_U8, MACCEL_S8), rank, dims, 0);
+    const int to = PICK(MACCEL_U8, MACCEL_S8);
+    const uint32_t y = random_view(&b, to, rank, dims, 0);
     const int width = dims[rank - 1];
     dims[rank - 1] = 1;
     const uint32_t s = random_view(&b, MACCEL_F32, rank, dims, 0);
@@ -132,6 +138,7 @@ static void rows_are_quantised(void) {
     mxp_insn *in = builder_insn(&b, MX_OP_DYNQUANT);
     in->in[0] = x, in->out[0] = y, in->out[1] = s;
     if (rng_int(&rng, 0, 1)) in->cst[0] = columns;
+    in->i[10] = to == MACCEL_U8 && rng_int(&rng, 0, 1), in->f[0] = -0.5f;
     run_all(&b, check_dynquant);
     builder_free(&b);
   }

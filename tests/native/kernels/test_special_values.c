@@ -229,7 +229,7 @@ int main(void) {
   for (int width = 1; width <= 37; width += 4) {
     for (int kind = 0; kind < 2; ++kind) rows(MX_OP_SOFTMAX, kind, width), rows(MX_OP_LAYERNORM, kind, width);
     for (int kind = 0; kind < 4; ++kind) rows(MX_OP_REDUCE, kind, width);
-    rows(MX_OP_DYNQUANT, 0, width);
+    for (int kind = 0; kind < 2; ++kind) rows(MX_OP_DYNQUANT, kind, width);
   }
   residuals();
   return 0;

@@ -400,7 +400,7 @@ int main(void) {
   pools_and_maps();
   others();
   SINGLE(convdyn_of(128, 4), "");
-  SINGLE(convdyn_of(127, 4), "(CONVDYN): the input is u8 with zero 127, not u8 with zero 128");
+  SINGLE(convdyn_of(127, 4), "(CONVDYN): the input is u8 with zero 127, not u8 with zero 128 or 0");
   SINGLE(convdyn_of(128, 3), "(CONVDYN): the row scales do not have one element per pixel");
   work_is_bounded();
   alignment_does_not_matter();

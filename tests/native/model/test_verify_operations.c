@@ -197,6 +197,13 @@ static void quantising(void) {
   SOUND(quantise(MACCEL_S8), NOTHING);
   SOUND(quantise(MACCEL_U8), NOTHING);
   SOUND(quantise(MACCEL_U8), I.cst[0] = sample_floats(&b, 5, 0, 1));
+  SOUND(quantise(MACCEL_U8), (I.i[10] = 1, I.f[0] = -0.17f, T(1).zero = 0));
+  BROKEN(quantise(MACCEL_U8), (I.i[10] = 1, T(1).zero = 3),
+         "(DYNQUANT): values above a bound are u8 with zero 3, not u8 with zero 0");
+  BROKEN(quantise(MACCEL_S8), I.i[10] = 1,
+         "(DYNQUANT): values above a bound are s8 with zero 0, not u8 with zero 0");
+  BROKEN(quantise(MACCEL_U8), (I.i[10] = 1, I.f[0] = INF), "(DYNQUANT): the lower bound (f0) is inf");
+  BROKEN(quantise(MACCEL_U8), I.i[10] = 2, "(DYNQUANT): the kind (i10) is 2, not in [0, 1]");
   BROKEN(quantise(MACCEL_U8), I.cst[0] = sample_floats(&b, 4, 0, 1),
          "(DYNQUANT): dimension 0 of the column multiplier vector is 4 instead of 5");
   BROKEN(quantise(MACCEL_U8), (I.cst[0] = sample_floats(&b, 5, 0, 1), floats(0)[4] = INF),

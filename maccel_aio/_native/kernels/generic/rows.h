@@ -137,8 +137,19 @@ static void mx_layernorm_run(const mx_task *t, int part, int parts) {
 static const mx_kernel mx_generic_layernorm = {
     .name = "any-layernorm-row-" MX_GENERIC_ISA, .scratch_bytes = mx_row_scratch, .run = mx_layernorm_run};
 
+/* How DYNQUANT writes codes: values are divided by most / top, rounded and clamped to bottom ... top, then shifted. */
+typedef struct mx_dynquant_range {
+  int32_t bottom, top, shift;
+} mx_dynquant_range;
+
+static inline mx_dynquant_range mx_dynquant_range_of(const mx_task *t) {
+  if (t->insn->i[10] != 0) return (mx_dynquant_range){0, 255, 0};
+  return (mx_dynquant_range){-127, 127, t->out[0].dtype == MACCEL_U8 ? 128 : 0};
+}
+
 static void mx_dynquant_row(const mx_task *t, int64_t row, float *v) {
   const mx_view *x = &t->in[0], *o = &t->out[0], *scales = &t->out[1];
+  const mx_dynquant_range r = mx_dynquant_range_of(t);
   const int last = x->rank - 1;
   const int64_t n = x->dims[last];
   const uint8_t *src = x->data + mx_row_offset(x, row);
@@ -147,16 +158,16 @@ static void mx_dynquant_row(const mx_task *t, int64_t row, float *v) {
   float most = 0.0f;
   for (int64_t i = 0; i < n; ++i) {
     v[i] = *(const float *)(const void *)(src + i * x->stride[last]);
+    if (r.bottom == 0) v[i] = v[i] - t->insn->f[0];
     if (columns != NULL) v[i] = v[i] * columns[i];
-    const float a = mx_fabs(v[i]);
+    const float a = r.bottom == 0 ? v[i] : mx_fabs(v[i]);
     most = a > most ? a : most;
   }
-  float s = most / 127.0f;
+  float s = most / (float)r.top;
   s = s == 0.0f ? 1.0f : s;
   *(float *)(void *)(scales->data + mx_row_offset(scales, row)) = s;
-  const int32_t shift = o->dtype == MACCEL_U8 ? 128 : 0;
   for (int64_t i = 0; i < n; ++i) {
-    dst[i * o->stride[last]] = (uint8_t)(mx_clamp_i(mx_rne(v[i] / s), -127, 127) + shift);
+    dst[i * o->stride[last]] = (uint8_t)(mx_clamp_i(mx_rne(v[i] / s), r.bottom, r.top) + r.shift);
   }
 }
 

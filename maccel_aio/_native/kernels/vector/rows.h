@@ -231,29 +231,49 @@ static float row_most_magnitude(const float *from, int64_t n) {
   return f16_most(most);
 }
 
+/* What DYNQUANT rounds, before the division: less the lower bound, times the columns' multipliers; `to` may get it. */
+static const float *dynquant_values(const mx_task *t, const float *from, float *to, int64_t n) {
+  const float *columns = (const float *)t->cst[0];
+  if (t->insn->i[10]) {
+    const f16 low = f16_all(t->insn->f[0]);
+    ROW_EACH(f16_sub(x, low));
+    from = to;
+  }
+  if (columns) {
+    ROW_EACH(f16_mul(x, row_part(columns, i, n)));
+    from = to;
+  }
+  return from;
+}
+
+static float row_most_positive(const float *from, int64_t n) {
+  f16 most = f16_zero();
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) most = f16_max(f16_load(from + i), most);
+  if (i < n) most = f16_max(f16_load_first(from + i, f16_first((int)(n - i))), most);
+  return f16_most(most);
+}
+
 static void dynquant_row(const mx_task *t, const row_walk *w, int64_t row) {
   const mx_view *o = &t->out[0], *scales = &t->out[1];
-  const int last = o->rank - 1, is_signed = o->dtype == MACCEL_S8;
+  const mx_dynquant_range r = mx_dynquant_range_of(t);
+  const int last = o->rank - 1;
   const int64_t n = o->dims[last];
   const mx_view *in = &t->in[0];
   const uint8_t *src = in->data + row_at(in, w->in_pitch, row);
   float *to = (float *)t->scratch;
   const float *from = in->stride[last] == 4 ? (const float *)(const void *)src : to;
   if (from == to) mx_load_f32(to, src, in->stride[last], (int)n, 0);
-  const float *columns = (const float *)t->cst[0];
-  if (columns) {
-    ROW_EACH(f16_mul(x, row_part(columns, i, n)));
-    from = to;
-  }
-  const float s = row_most_magnitude(from, n) / 127.0f, divisor = s == 0.0f ? 1.0f : s;
+  from = dynquant_values(t, from, to, n);
+  const float most = r.bottom == 0 ? row_most_positive(from, n) : row_most_magnitude(from, n);
+  const float s = most / (float)r.top, divisor = s == 0.0f ? 1.0f : s;
   *(float *)(void *)(scales->data + mx_row_offset(scales, row)) = divisor;
   const f16 d = f16_all(divisor);
   ROW_EACH(f16_div(x, d));
   uint8_t *dst = o->data + row_at(o, w->out_pitch, row);
   for (int64_t i = 0; i < n; i += MX_STRIP)
     mx_strip_put(dst + i * o->stride[last], o->dtype, o->stride[last], to + i,
-                 (int)(n - i < MX_STRIP ? n - i : MX_STRIP), is_signed ? 0 : 128, is_signed ? -127 : 1,
-                 is_signed ? 127 : 255);
+                 (int)(n - i < MX_STRIP ? n - i : MX_STRIP), r.shift, r.bottom + r.shift, r.top + r.shift);
 }
 
 static void dynquant_kernel_run(const mx_task *t, int part, int parts) {
