@@ -45,7 +45,7 @@ FLOAT_ONLY = {
 }  # fmt: skip
 #: Operators that the importer writes as others, and how.
 WRITTEN_AS = {
-    "Attention": ("", "products, sums and Softmax"),
+    "Attention": ("products of codes by the row", "products, sums and Softmax"),
     "RotaryEmbedding": ("", "products and sums"),
     "Cast": ("", "from integers of 32 and 64 bits"),
     "Where": ("constant condition, and zeros or masks of Softmax", "the same"),

@@ -29,6 +29,8 @@ DepthToSpace       blocksize, mode "DCR" | "CRD"
 SpaceToDepth       blocksize
 Softmax            x and maybe a mask that broadcasts: of x * scale + mask; axis, log (bool),
                    flat (bool: over all dimensions from axis on; then without mask and scale)
+Attention          queries [.., m, d], keys [.., d, n], values [.., n, w], maybe a mask:
+                   values by Softmax of scale * products + mask; codes (bool: products of codes)
 Reduce             kind "sum" | "mean" | "max" | "min", axes, keepdims (bool)
 Lookup             integers: rows of attrs["table"] (float32 [rows, width])
 Cast               integers to float32

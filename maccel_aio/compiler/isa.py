@@ -62,6 +62,7 @@ class Op(IntEnum):
     DYNQUANT = 14
     CONVDYN = 15
     RECURRENT = 16
+    ATTENTION = 17
 
 
 class Act(IntEnum):

@@ -65,7 +65,20 @@ def assign_orders(graph: Graph, nodes: Sequence[Node], inputs: Sequence[str]) ->
         for out in node.outputs:
             if out:
                 orders[out] = _produced(graph, node, out, orders)
+        if node.op == "Attention":
+            orders[node.output] = _as_read(readers.get(node.output, []), orders[node.output])
     return orders
+
+
+def _as_read(readers: Sequence[Node], usual: Order) -> Order:
+    """Return the order that makes a Transpose free, if one alone reads the tensor.
+
+    Rows must stay whole: their elements are adjacent.
+    """
+    if len(readers) != 1 or readers[0].op != "Transpose":
+        return usual
+    perm: Order = tuple(readers[0].attrs["perm"])
+    return perm if perm[-1] == usual[-1] else usual
 
 
 def _readers(nodes: Sequence[Node]) -> dict[str, list[Node]]:

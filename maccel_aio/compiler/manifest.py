@@ -223,7 +223,7 @@ def _weight_bytes(lowered: Lowered) -> dict[int, int]:
 def _precision(graph: Graph, node: Node) -> str:
     if node.reason:
         return "cpu"
-    if node.tokens is not None:
+    if node.tokens is not None or node.attrs.get("codes", False):
         return "int8"
     if node.op == "Recurrent" or (node.weights is not None and node.quant is None):
         return "bfloat16" if node.float_weights == "bf16" else "float32"

@@ -35,8 +35,8 @@ SAME_FORMAT = frozenset(
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Linear"})
 """Operators with constant weights: integer ones when their input is an integer."""
 
-_FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul", "Recurrent"})
-_FLOAT_MAKERS = frozenset({"Softmax", "Recurrent", "Lookup", "Cast"})
+_FLOAT_READERS = frozenset({"Softmax", "LayerNorm", "MatMul", "Recurrent", "Attention"})
+_FLOAT_MAKERS = frozenset({"Softmax", "Recurrent", "Lookup", "Cast", "Attention"})
 _WIDTHS: tuple[QuantDtype, ...] = ("u8", "s8", "s16", "f32")
 _SUMS = frozenset({"Add", "Sub", "Mul"})
 _INTEGER_READERS = WEIGHTED | {"MaxPool", "AveragePool", "Resize", "DepthToSpace", "SpaceToDepth"}
@@ -49,6 +49,8 @@ def macs(graph: Graph, node: Node) -> int:
     """Multiply-accumulates of one node; 0 for operators that have none."""
     if node.op == "MatMul":
         return graph.tensor(node.output).elements * graph.tensor(node.inputs[0]).dims[-1]
+    if node.op == "Attention":
+        return _attention_macs(graph, node)
     if node.op == "Recurrent":
         return _recurrent_macs(graph, node)
     if node.weights is None:
@@ -60,6 +62,12 @@ def macs(graph: Graph, node: Node) -> int:
     # Of a grouped convolution with permuted outputs only a block of each row counts.
     per_group //= int(node.attrs.get("blocks", 1))
     return int(graph.tensor(node.output).elements * per_group * math.prod(taps))
+
+
+def _attention_macs(graph: Graph, node: Node) -> int:
+    depth, keys = graph.tensor(node.inputs[1]).dims[-2:]
+    *rows, width = graph.tensor(node.output).dims
+    return int(math.prod(rows) * keys * (depth + width))
 
 
 def _recurrent_macs(graph: Graph, node: Node) -> int:

@@ -20,7 +20,7 @@ from maccel_aio.compiler.precision import (
 )
 from maccel_aio.compiler.ranges import affine_u8, symmetric_s16
 from maccel_aio.compiler.renumber import number_of, shared_codes
-from maccel_aio.compiler.tokens import quantise_tokens
+from maccel_aio.compiler.tokens import choose_codes, quantise_tokens
 from maccel_aio.compiler.weights import InputFormat, quantise_conv
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class _Quantiser:
             self._given_tokens(on_npu)
         elif precision.per_token:
             quantise_tokens(self.graph, self.stats, on_npu)
+            choose_codes(self.graph, on_npu)
 
     def _given_tokens(self, on_npu: OnNpu) -> None:
         """Quantise inputs when they are known where the model does, with its weights."""

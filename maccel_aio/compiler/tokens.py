@@ -33,6 +33,8 @@ _SMALLEST_SCALE = 1e-30
 _STRENGTH = 0.5
 _MOST_SMOOTHING = 1e3
 _LOWEST_CLAMP = 0.5
+_FEWEST_QUERIES = 16
+"""Fewer, and quantising all keys and values takes longer than products of floats."""
 _LOWEST = {
     "gelu_erf": -0.17, "gelu_tanh": -0.1701, "silu": -0.2785, "mish": -0.3089,
     "hardswish": -0.375, "softplus": 0.0, "exp": 0.0, "square": 0.0, "abs": 0.0,
@@ -96,6 +98,13 @@ def _factors(found: TensorStats, nodes: list[Node], bound: float | None) -> Floa
     # A power of two has no rounding error of its own, in the products and in the weights.
     rounded: Floats = np.exp2(np.rint(np.log2(np.clip(factors, *limits))))
     return rounded
+
+
+def choose_codes(graph: Graph, on_npu: OnNpu) -> None:
+    """Let attention multiply codes of 8 bits where there are queries enough to pay for them."""
+    for node in graph.walk("Attention"):
+        if on_npu(node) and graph.tensor(node.inputs[0]).dims[-2] >= _FEWEST_QUERIES:
+            node.attrs = {**node.attrs, "codes": True}
 
 
 def lower_bound(makers: Mapping[str, Node], name: str) -> float | None:

@@ -33,5 +33,5 @@ def test_every_rule_is_for_an_operator_on_the_page() -> None:
 
 
 def test_operators_in_float_are_those_that_the_compiler_feeds_with_float() -> None:
-    assert {"Softmax", "LayerNorm", "MatMul", "Recurrent"} == _FLOAT_READERS
+    assert {"Softmax", "LayerNorm", "MatMul", "Recurrent", "Attention"} == _FLOAT_READERS
     assert set(RULES) >= tool().FLOAT_ONLY

@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 const char *mx_op_name(int op) {
-  static const char *const names[] = {"?",         "CONV",   "DWCONV",   "CONVF",   "MATMUL",   "POOL",
-                                      "ELTWISE",   "MAP",    "FILL",     "RESIZE",  "SOFTMAX",  "REDUCE",
-                                      "LAYERNORM", "GATHER", "DYNQUANT", "CONVDYN", "RECURRENT"};
+  static const char *const names[] = {"?",         "CONV",   "DWCONV",   "CONVF",   "MATMUL",    "POOL",
+                                      "ELTWISE",   "MAP",    "FILL",     "RESIZE",  "SOFTMAX",   "REDUCE",
+                                      "LAYERNORM", "GATHER", "DYNQUANT", "CONVDYN", "RECURRENT", "ATTENTION"};
   return op > 0 && op < (int)(sizeof names / sizeof names[0]) ? names[op] : "?";
 }
 

@@ -86,6 +86,7 @@ int mx_check_layernorm(mx_check *c);
 int mx_check_gather(mx_check *c);
 int mx_check_dynquant(mx_check *c);
 int mx_check_recurrent(mx_check *c);
+int mx_check_attention(mx_check *c);
 
 /* Padding, stride, kernel and dilation i0..i9 against input and output height and width. */
 int mx_check_window(const mx_check *c, const mxp_tensor *x, const mxp_tensor *o);

@@ -214,8 +214,16 @@ enum mx_op {
    *    GRU z r n:   z = sigmoid(a_z);  r = sigmoid(a_r);  h' = (1 - z) * n + z * h  with
    *      GRU         n = tanh(x_n + p_n), where p_n is made of r[k] * h[k] in place of h[k]
    *      GRU_LINEAR  n = tanh(x_n + r * (p_n + bias)) */
-  MX_OP_RECURRENT = 16
-  /* 17..63 are reserved: ATTENTION, ROPE, KV_APPEND, EMBED, ARGMAX. A loader answers UNSUPPORTED. */
+  MX_OP_RECURRENT = 16,
+  /* ATTENTION: in0 queries f32 [.., m, d], in1 keys f32 [.., n, d], in2 values f32 [.., n, w], in3 f32 [.., m, n] (a mask) or
+   *  NONE; out0 f32 [.., m, w].  Leading dims equal or stride 0.  f5 scale.  d and n are at most 65536.
+   *  Queries and keys become codes row by row, values column by column:
+   *    s = max|x| / 127;  q = clamp(rne(x * (127 / max|x|)), -127, 127), 0 where max|x| is 0
+   *  Then, for each query i, with the sums of codes in s32:
+   *    x[j] = (float)(sum q_i * k_j) * (s_i * f5) * s_j;  with in3: x[j] = x[j] + in3[i][j];  m = max(x)
+   *    p[j] = clamp(rne(exp(x[j] - m) * 255), 0, 255);  out0[i][c] = (float)(sum p * v_c) * (s_c * (1 / (float)max(sum p, 1))) */
+  MX_OP_ATTENTION = 17
+  /* 18..63 are reserved: ROPE, KV_APPEND, ARGMAX. A loader answers UNSUPPORTED. */
 };
 
 enum { MX_INSN_RES_AFTER_ACT = 1 };

@@ -15,6 +15,11 @@ static uint64_t step_macs(const mx_step *s) {
     case MX_OP_CONVDYN: return elements * (uint64_t)w->dims[1] * (uint64_t)w->dims[2] * (uint64_t)w->dims[3];
     case MX_OP_DWCONV: return elements * (uint64_t)w->dims[0] * (uint64_t)w->dims[1];
     case MX_OP_RECURRENT: return elements * (uint64_t)w->dims[1];
+    case MX_OP_ATTENTION: {
+      const mx_view *k = &t->in[1], *o = &t->out[0];
+      const uint64_t rows = elements / (uint64_t)o->dims[o->rank - 1];
+      return rows * (uint64_t)k->dims[k->rank - 2] * (uint64_t)(k->dims[k->rank - 1] + o->dims[o->rank - 1]);
+    }
     case MX_OP_MATMUL: return elements * (uint64_t)t->in[0].dims[t->in[0].rank - 1];
     default: return 0;
   }

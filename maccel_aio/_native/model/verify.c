@@ -159,20 +159,29 @@ static int check_tables(const mx_image *im) {
 typedef int (*op_check)(mx_check *c);
 
 static const op_check op_checks[] = {
-    [MX_OP_CONV] = mx_check_conv,     [MX_OP_DWCONV] = mx_check_conv,
-    [MX_OP_CONVF] = mx_check_convf,   [MX_OP_MATMUL] = mx_check_matmul,
-    [MX_OP_POOL] = mx_check_pool,     [MX_OP_ELTWISE] = mx_check_eltwise,
-    [MX_OP_MAP] = mx_check_map,       [MX_OP_FILL] = mx_check_fill,
-    [MX_OP_RESIZE] = mx_check_resize, [MX_OP_SOFTMAX] = mx_check_softmax,
-    [MX_OP_REDUCE] = mx_check_reduce, [MX_OP_LAYERNORM] = mx_check_layernorm,
-    [MX_OP_GATHER] = mx_check_gather, [MX_OP_DYNQUANT] = mx_check_dynquant,
-    [MX_OP_CONVDYN] = mx_check_conv,  [MX_OP_RECURRENT] = mx_check_recurrent,
+    [MX_OP_CONV] = mx_check_conv,
+    [MX_OP_DWCONV] = mx_check_conv,
+    [MX_OP_CONVF] = mx_check_convf,
+    [MX_OP_MATMUL] = mx_check_matmul,
+    [MX_OP_POOL] = mx_check_pool,
+    [MX_OP_ELTWISE] = mx_check_eltwise,
+    [MX_OP_MAP] = mx_check_map,
+    [MX_OP_FILL] = mx_check_fill,
+    [MX_OP_RESIZE] = mx_check_resize,
+    [MX_OP_SOFTMAX] = mx_check_softmax,
+    [MX_OP_REDUCE] = mx_check_reduce,
+    [MX_OP_LAYERNORM] = mx_check_layernorm,
+    [MX_OP_GATHER] = mx_check_gather,
+    [MX_OP_DYNQUANT] = mx_check_dynquant,
+    [MX_OP_CONVDYN] = mx_check_conv,
+    [MX_OP_RECURRENT] = mx_check_recurrent,
+    [MX_OP_ATTENTION] = mx_check_attention,
 };
 
 static int check_insn(mx_check *c) {
   const mxp_insn *in = c->in;
   const int known = in->op > 0 && in->op < sizeof op_checks / sizeof op_checks[0];
-  if (!known && in->op > MX_OP_RECURRENT && in->op < 64) {
+  if (!known && in->op > MX_OP_ATTENTION && in->op < 64) {
     return mx_fail(MACCEL_E_UNSUPPORTED, "instruction %u: this build does not know operation %u", c->index,
                    in->op);
   }

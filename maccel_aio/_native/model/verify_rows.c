@@ -1,4 +1,4 @@
-/* verify_rows.c - MATMUL and the operations on rows: SOFTMAX, REDUCE, LAYERNORM, GATHER, DYNQUANT. */
+/* verify_rows.c - MATMUL, ATTENTION and the operations on rows: SOFTMAX, REDUCE, LAYERNORM, GATHER, DYNQUANT. */
 #include <math.h>
 
 #include "check.h"
@@ -32,6 +32,44 @@ int mx_check_matmul(mx_check *c) {
   MX_FORWARD(mx_check_act(c, o->dims[r - 1]));
   MX_FORWARD(mx_check_clamp(c, o, 12));
   const __uint128_t work = (__uint128_t)mx_elements(o) * (uint64_t)a->dims[r - 1];
+  c->work = work > UINT64_MAX ? UINT64_MAX : (uint64_t)work;
+  return MACCEL_OK;
+}
+
+/* The operands of ATTENTION by slot; rows and columns are their last two dimensions. */
+static int check_heads(const mx_check *c, const char *what, const mxp_tensor *t, int32_t rows,
+                       int32_t columns) {
+  const mxp_tensor *o = mx_out(c, 0);
+  const int r = o->rank;
+  MX_FORWARD(mx_check_dtype(c, what, t->dtype, MX_BIT(MACCEL_F32)));
+  MX_REQUIRE(c, t->rank == r, "%s have rank %d, the output has %d", what, t->rank, r);
+  for (int d = 0; d < r - 2; ++d) {
+    MX_REQUIRE(c, t->dims[d] == o->dims[d], "leading dimension %d of %s is %d instead of %d", d, what,
+               t->dims[d], o->dims[d]);
+  }
+  MX_REQUIRE(c, t->dims[r - 2] == rows && t->dims[r - 1] == columns, "%s are [%d, %d] instead of [%d, %d]",
+             what, t->dims[r - 2], t->dims[r - 1], rows, columns);
+  return MACCEL_OK;
+}
+
+int mx_check_attention(mx_check *c) {
+  enum { MOST = 65536 }; /* sums of products of codes fit in 32 bits */
+  MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 7, .in_may = 8, .out_need = 1}));
+  const mxp_tensor *q = mx_in(c, 0), *k = mx_in(c, 1), *o = mx_out(c, 0);
+  const int r = o->rank;
+  MX_REQUIRE(c, r >= 2 && k->rank == r && q->rank == r,
+             "the ranks are %d, %d and %d, they must be equal and at least 2", q->rank, k->rank, r);
+  const int32_t rows = o->dims[r - 2], depth = q->dims[r - 1], keys = k->dims[r - 2];
+  MX_REQUIRE(c, depth <= MOST && keys <= MOST, "%d keys of %d elements: at most %d are possible", keys, depth,
+             MOST);
+  MX_FORWARD(mx_check_dtype(c, "the output", o->dtype, MX_BIT(MACCEL_F32)));
+  MX_FORWARD(check_heads(c, "queries", q, rows, depth));
+  MX_FORWARD(check_heads(c, "keys", k, keys, depth));
+  MX_FORWARD(check_heads(c, "values", mx_in(c, 2), keys, o->dims[r - 1]));
+  if (mx_in(c, 3) != NULL) MX_FORWARD(check_heads(c, "masks", mx_in(c, 3), rows, keys));
+  MX_FORWARD(mx_check_multiplier(c, 5, "scale"));
+  const __uint128_t each = (__uint128_t)keys * (uint64_t)(depth + o->dims[r - 1]);
+  const __uint128_t work = (uint64_t)(mx_elements(o) / o->dims[r - 1]) * each;
   c->work = work > UINT64_MAX ? UINT64_MAX : (uint64_t)work;
   return MACCEL_OK;
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.layout import channels_last
 from maccel_aio.compiler.lower import (
+    attention,
     conv,
     image,
     linear,
@@ -42,6 +43,7 @@ _RULES: dict[str, Rule] = {
     "Activation": pointwise.activation,
     **dict.fromkeys(_BINARY, pointwise.binary),
     "MatMul": rows.matmul,
+    "Attention": attention.attention,
     "Softmax": rows.softmax,
     "LayerNorm": rows.layer_norm,
     "Reduce": rows.reduce,

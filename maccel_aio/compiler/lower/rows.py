@@ -10,7 +10,7 @@ from maccel_aio.compiler.lower.emit import collapse, epilogue
 from maccel_aio.compiler.lower.image import average
 
 if TYPE_CHECKING:
-    from maccel_aio.compiler.ir import Array, Node
+    from maccel_aio.compiler.ir import Activation, Array, Node
     from maccel_aio.compiler.lower.context import Context
     from maccel_aio.compiler.view import View
 
@@ -20,9 +20,13 @@ _REDUCTIONS = {"sum": 0, "mean": 1, "max": 2, "min": 3}
 def matmul(ctx: Context, node: Node) -> None:
     """Lower MatMul of two tensors in float."""
     a, b = (ctx.as_float(ctx.view(name)) for name in node.inputs)
-    out = ctx.write(node.output)
+    emit_product(ctx, a, b, ctx.write(node.output), node.act)
+
+
+def emit_product(ctx: Context, a: View, b: View, out: View, act: Activation | None) -> None:
+    """Emit MATMUL of views whose leading dimensions broadcast to those of `out`."""
     lead = out.dims[:-2]
-    tail = epilogue(out, node.act, fold=False)
+    tail = epilogue(out, act, fold=False)
     ctx.emitter.emit(
         Op.MATMUL,
         [a.expand((*lead, *a.dims[-2:])), b.expand((*lead, *b.dims[-2:]))],
@@ -47,11 +51,17 @@ def softmax(ctx: Context, node: Node) -> None:
     views = [view, target]
     if len(node.inputs) > 1:
         views.insert(1, ctx.as_float(ctx.view(node.inputs[1])).expand(out.dims))
-    views = _axis_last(views, axis)
-    floats = {4: view.scale * node.attrs["scale"]}
-    _emit_rows(ctx, Op.SOFTMAX, views, {10: int(node.attrs["log"])}, floats, {})
+    emit_softmax(ctx, views, axis, node.attrs["scale"], log=node.attrs["log"])
     if target.buffer is not out.buffer:
         ctx.copy(ctx.reshaped(target, out.dims), out)
+
+
+def emit_softmax(
+    ctx: Context, views: list[View], axis: int, scale: float, *, log: bool = False
+) -> None:
+    """Emit SOFTMAX of the first view times `scale`; of three the second is a mask."""
+    floats = {4: views[0].scale * scale}
+    _emit_rows(ctx, Op.SOFTMAX, _axis_last(views, axis), {10: int(log)}, floats, {})
 
 
 def layer_norm(ctx: Context, node: Node) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maccel_aio.compiler.passes.attention import fuse_scores, unflatten_rows
+from maccel_aio.compiler.passes.attention import fuse_attention, fuse_scores, unflatten_rows
 from maccel_aio.compiler.passes.canonical import canonicalise
 from maccel_aio.compiler.passes.fold import fold_constants, remove_identities
 from maccel_aio.compiler.passes.forward import fold_forward
@@ -41,6 +41,7 @@ def run_passes(graph: Graph) -> None:
     match_patterns(graph)
     unflatten_rows(graph)
     fuse_scores(graph)
+    fuse_attention(graph)
     fuse_pads(graph)
     fuse_activations(graph)
     fold_forward(graph)

@@ -1,10 +1,11 @@
-"""What stands around the scores of an attention: their scale, their mask, and flattened rows."""
+"""Attention: products, Softmax and products again as one operator, and flattened rows around it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.passes.links import Links
+from maccel_aio.compiler.passes.patterns import drop_dead
 
 if TYPE_CHECKING:
     from maccel_aio.compiler.ir import Graph, Node
@@ -47,6 +48,66 @@ def fuse_scores(graph: Graph) -> None:
             _take_mask(links, node)
             _take_scale(links, node)
     graph.replace_nodes(graph.nodes)
+
+
+def fuse_attention(graph: Graph) -> None:
+    """Make one operator of the products of queries and keys, their Softmax, and the values.
+
+    Numbers that scale queries or keys become part of the operator's.
+    """
+    links = Links(graph)
+    for node in list(graph.nodes):
+        if node.op != "MatMul" or node.reason or node.act is not None:
+            continue
+        shares = links.only_reader(node.inputs[0])
+        if shares is None or shares.op != "Softmax" or not _over_keys(graph, shares):
+            continue
+        scores = links.only_reader(shares.inputs[0])
+        if scores is None or not _plain(scores, "MatMul") or scores.reason:
+            continue
+        if not _fits(graph, node, shares, scores):
+            continue
+        (queries, first), (keys, second) = (_unscaled(links, name) for name in scores.inputs)
+        node.op = "Attention"
+        node.attrs = {"scale": shares.attrs["scale"] * first * second}
+        node.inputs = [queries, keys, node.inputs[1], *shares.inputs[1:]]
+        _absorb(links, node, shares)
+        _absorb(links, node, scores)
+    drop_dead(graph)
+
+
+def _over_keys(graph: Graph, node: Node) -> bool:
+    """Whether a Softmax is that of an attention."""
+    last = len(graph.tensors[node.output].dims) - 1
+    return node.attrs["axis"] == last and not (
+        node.attrs["log"] or node.attrs["flat"] or node.reason
+    )
+
+
+def _fits(graph: Graph, node: Node, shares: Node, scores: Node) -> bool:
+    """Whether the leading dimensions of all operands broadcast to those of the result."""
+    rank = len(graph.tensors[node.output].dims)
+    names = (*scores.inputs, node.inputs[1], *shares.inputs[1:])
+    whole = graph.tensors[shares.output].dims[:-2] == graph.tensors[node.output].dims[:-2]
+    known = all(graph.const(name) is None for name in (*scores.inputs, node.inputs[1]))
+    return whole and known and all(len(graph.tensors[name].dims) <= rank for name in names)
+
+
+def _unscaled(links: Links, name: str) -> tuple[str, float]:
+    """Return what a tensor is before it is multiplied with a number, and the number."""
+    maker = links.producers.get(name)
+    if maker is None or not _plain(maker, "Mul") or maker.reason:
+        return name, 1.0
+    numbers = [links.graph.const(operand) for operand in maker.inputs]
+    found = [k for k, value in enumerate(numbers) if value is not None and value.size == 1]
+    if len(found) != 1:
+        return name, 1.0
+    number, source = numbers[found[0]], maker.inputs[1 - found[0]]
+    tensors = links.graph.tensors
+    if number is None or tensors[source].shape != tensors[name].shape:
+        return name, 1.0
+    value = float(number.reshape(-1)[0])
+    return (source, value) if value != 0.0 else (name, 1.0)
 
 
 def _plain(maker: Node | None, *ops: str) -> bool:

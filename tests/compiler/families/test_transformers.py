@@ -11,7 +11,7 @@ from maccel_aio import compiler
 from maccel_aio.compiler.importer import import_model
 from maccel_aio.compiler.passes import run_passes
 from tests.compiler.device import File
-from tests.compiler.exported import MODELS, NORMS, feed_of
+from tests.compiler.exported import ATTENTIONS, MODELS, NORMS, feed_of
 
 
 def exact(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
@@ -37,7 +37,8 @@ def test_norms_and_functions_are_found(name: str, simplify: bool) -> None:
     run_passes(graph)
     ops = [node.op for node in graph.nodes]
     assert ops.count("LayerNorm") == NORMS[name]
-    assert not {"Pow", "Reduce", "Where"} & set(ops)
+    assert ops.count("Attention") == ATTENTIONS[name]
+    assert not {"Pow", "Reduce", "Where", "MatMul", "Softmax"} & set(ops)
     kinds = {n.act.kind for n in graph.nodes if n.act is not None}
     wanted = {"bert_torch": "gelu_erf", "vit_torch": "gelu_erf", "llama_torch": "silu"}
     assert wanted.get(name, "gelu_tanh") in kinds

@@ -38,7 +38,7 @@ def check(made: Model, folder: Path, *outputs: str) -> None:
 
 @pytest.mark.parametrize("scaled_by", ["Mul", "Div"])
 @pytest.mark.parametrize("mask", [SCORES, (1, 1, 1, 7), (7, 7), (1, 2, 7, 1)])
-def test_scale_and_mask_become_part_of_softmax(
+def test_products_scale_mask_and_softmax_are_one_operator(
     scaled_by: str, mask: tuple[int, ...], tmp_path: Path
 ) -> None:
     made = Model({"x": SCORES, "m": mask})
@@ -46,8 +46,31 @@ def test_scale_and_mask_become_part_of_softmax(
     shares = made.add("Softmax", made.add("Add", "m", scores), axis=-1)
     out = made.add("MatMul", shares, "x")
     graph = passed(made, out)
-    assert operators(graph) == ["MatMul", "Softmax", "MatMul"]
+    assert operators(graph) == ["Attention"]
+    assert graph.nodes[0].attrs["scale"] == pytest.approx(0.3 if scaled_by == "Mul" else 1 / 0.3)
+    assert graph.nodes[0].inputs == ["x", "x", "x", "m"]
     check(made, tmp_path, out)
+
+
+def test_numbers_on_queries_and_keys_become_part_of_the_scale(tmp_path: Path) -> None:
+    made = Model({"x": SCORES})
+    halves = (made.add("Mul", "x", made.const(value)) for value in (0.5, 0.3))
+    shares = made.add("Softmax", made.add("MatMul", *halves), axis=-1)
+    out = made.add("MatMul", shares, "x")
+    graph = passed(made, out)
+    assert operators(graph) == ["Attention"]
+    assert graph.nodes[0].attrs["scale"] == pytest.approx(0.15)
+    check(made, tmp_path, out)
+
+
+@pytest.mark.parametrize("wanted", ["scores", "shares"])
+def test_what_is_wanted_in_between_is_still_made(wanted: str, tmp_path: Path) -> None:
+    made = Model({"x": SCORES})
+    scores = made.add("MatMul", "x", "x")
+    shares = made.add("Softmax", scores, axis=-1)
+    outputs = made.add("MatMul", shares, "x"), scores if wanted == "scores" else shares
+    assert operators(passed(made, *outputs)) == ["MatMul", "Softmax", "MatMul"]
+    check(made, tmp_path, *outputs)
 
 
 @pytest.mark.parametrize("axis", [1, 2, 3])

@@ -146,8 +146,8 @@ static void slots(void) {
   BREAK(IN(3).flags = 1, "instruction 3 (MAP): unknown flags 0x1");
   BREAK(IN(0).flags = 2, "instruction 0 (CONV): unknown flags 0x2");
   sample_build(&b);
-  IN(2).op = 17;
-  expect_status(MACCEL_E_UNSUPPORTED, "instruction 2: this build does not know operation 17");
+  IN(2).op = 18;
+  expect_status(MACCEL_E_UNSUPPORTED, "instruction 2: this build does not know operation 18");
   builder_free(&b);
 }
 

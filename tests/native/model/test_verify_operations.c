@@ -186,6 +186,31 @@ static void rows_operations(void) {
          "(LAYERNORM): element 4 of the bias is inf");
 }
 
+static void attend(void) {
+  const int sizes[5][2] = {{5, 8}, {5, 6}, {7, 8}, {7, 6}, {5, 7}};
+  builder_init(&b);
+  for (int k = 0; k < 5; ++k)
+    builder_tensor(&b, MACCEL_F32, 3, (int[]){2, sizes[k][0], sizes[k][1]}, 1.0f, 0);
+  mxp_insn *in = start(MX_OP_ATTENTION);
+  in->in[1] = 2, in->in[2] = 3, in->in[3] = 4, in->f[5] = 0.5f;
+}
+
+static void attention(void) {
+  SOUND(attend(), NOTHING);
+  SOUND(attend(), I.in[3] = MXP_NONE);
+  SOUND(attend(), (T(2).stride[0] = 0, T(4).stride[1] = 0));
+  BROKEN(attend(), I.in[2] = MXP_NONE, "(ATTENTION): input 2 is missing");
+  BROKEN(attend(), I.f[5] = 0.0f, "(ATTENTION): the scale (f5) is 0");
+  BROKEN(attend(), T(2).dims[2] = 7, "(ATTENTION): keys are [7, 7] instead of [7, 8]");
+  BROKEN(attend(), T(3).dims[1] = 6, "(ATTENTION): values are [6, 6] instead of [7, 6]");
+  BROKEN(attend(), T(4).dims[1] = 4, "(ATTENTION): masks are [4, 7] instead of [5, 7]");
+  BROKEN(attend(), T(0).dims[0] = 1, "(ATTENTION): leading dimension 0 of queries is 1 instead of 2");
+  BROKEN(attend(), T(2).dtype = MACCEL_S32,
+         "(ATTENTION): keys has type s32, which this operation does not take");
+  BROKEN(attend(), T(1).dtype = MACCEL_S32,
+         "(ATTENTION): the output has type s32, which this operation does not take");
+}
+
 static void quantise(int to) {
   rows(MX_OP_DYNQUANT, MACCEL_F32);
   T(1).dtype = (uint8_t)to;
@@ -330,6 +355,7 @@ int main(void) {
   maps_and_fills();
   slices_of_one_image();
   rows_operations();
+  attention();
   quantising();
   reductions();
   products();

@@ -2,6 +2,7 @@
 #define MX_GENERIC_ISA "avx2"
 #include "table.h"
 #include "../generic/generic.h"
+#include "../vector/attention.h"
 #include "../vector/eltwise.h"
 #include "../vector/map.h"
 #include "../vector/matmul.h"
@@ -25,6 +26,7 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
   static const mx_kernel *const layernorm[] = {&mx_vector_layernorm, NULL};
   static const mx_kernel *const dynquant[] = {&mx_vector_dynquant, NULL};
   static const mx_kernel *const recurrent[] = {&mx_vector_recurrent, &mx_generic_recurrent, NULL};
+  static const mx_kernel *const attention[] = {&mx_vector_attention, &mx_generic_attention, NULL};
   static const mx_kernel *const resize[] = {&mx_vector_resize, &mx_generic_resize, NULL};
   switch (op) {
     case MX_OP_CONV: return conv;
@@ -39,6 +41,7 @@ const mx_kernel *const *mx_kernels_avx2(int op) {
     case MX_OP_LAYERNORM: return layernorm;
     case MX_OP_DYNQUANT: return dynquant;
     case MX_OP_RECURRENT: return recurrent;
+    case MX_OP_ATTENTION: return attention;
     case MX_OP_RESIZE: return resize;
     default: return mx_generic_kernels(op);
   }

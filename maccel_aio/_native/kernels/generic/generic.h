@@ -6,6 +6,7 @@
 #ifndef MX_GENERIC_H
 #define MX_GENERIC_H
 
+#include "attention.h"
 #include "conv.h"
 #include "convf.h"
 #include "eltwise.h"
@@ -35,6 +36,7 @@ static inline const mx_kernel *const *mx_generic_kernels(int op) {
       [MX_OP_GATHER] = {&mx_generic_gather},
       [MX_OP_DYNQUANT] = {&mx_generic_dynquant},
       [MX_OP_RECURRENT] = {&mx_generic_recurrent},
+      [MX_OP_ATTENTION] = {&mx_generic_attention},
   };
   const int known = op > 0 && op < (int)(sizeof table / sizeof table[0]);
   return known && table[op][0] != NULL ? table[op] : NULL;
