@@ -9,6 +9,9 @@
 
 #include "panel_pack.h"
 #include "row.h"
+#if !defined(__aarch64__)
+#include "panel_ends.h"
+#endif
 
 enum {
   PANEL_LIST = 96, /* pixels of a list: a multiple of every tile */
@@ -35,6 +38,9 @@ typedef struct panel_walk {
   panel_layout layout;
   panel_scratch mem;
   int linear; /* of row_finish() */
+#if !defined(__aarch64__)
+  panel_ends ends;
+#endif
   int sums;
   int group, panel_lo, panel_hi;
   int interior_lo, interior_hi;
@@ -143,6 +149,12 @@ static void panel_finish(const panel_walk *r, int panel, int64_t n) {
   const int first = panel * PANEL_COLUMNS, left = r->s.out_c - first, c0 = r->group * r->s.out_c + first;
   const int stop = (r->panel_hi - panel) * PANEL_COLUMNS;
   const int most = stop < ROW_CHANNELS ? stop : ROW_CHANNELS, count = left < most ? left : most;
+#if !defined(__aarch64__)
+  if (r->ends.fit) {
+    panel_ends_run(&r->ends, r->mem.sums, r->packed.scale + first, r->mem.places, n, c0, count);
+    return;
+  }
+#endif
   for (int64_t m = 0; m < n; m++) {
     const int32_t *sums = r->mem.sums + m * ROW_CHANNELS;
     if (r->task->insn->op == MX_OP_CONVDYN)
@@ -175,6 +187,21 @@ static void panel_outputs(const panel_walk *r, int64_t p, int at) {
   place->res = t->insn->in[1] != MXP_NONE ? panel_offset(r, &t->in[1], p) : 0;
   if (t->insn->op == MX_OP_CONVDYN)
     memcpy(&r->mem.row_scales[at], mx_pixel_at(&r->s, &t->in[2], p), sizeof(float));
+}
+
+/* The places of n pixels of one row from p on. */
+static void panel_places(const panel_walk *r, int64_t p, int64_t n) {
+  const mx_task *t = r->task;
+  if (t->insn->op == MX_OP_CONVDYN) {
+    for (int64_t m = 0; m < n; m++) panel_outputs(r, p + m, (int)m);
+    return;
+  }
+  panel_outputs(r, p, 0);
+  mx_place place = r->mem.places[0];
+  for (int64_t m = 0; m < n; m++) {
+    r->mem.places[m] = place;
+    place.out0 += t->out[0].stride[2], place.out1 += t->out[1].stride[2], place.res += t->in[1].stride[2];
+  }
 }
 
 /* ---- lists */
@@ -266,8 +293,9 @@ static void panel_direct(const panel_walk *r, int panel, int64_t p, int64_t n) {
         x.out = mx_pixel_at(s, o, p + done) + r->group * s->out_c + x.column, x.out_step = o->stride[2];
       panel_run(&x, PANEL_ROWS, now / PANEL_ROWS);
     }
-    for (int64_t m = 0; r->sums && m < now; m++) panel_outputs(r, p + done + m, (int)m);
-    if (r->sums) panel_finish(r, panel, now);
+    if (!r->sums) continue;
+    panel_places(r, p + done, now);
+    panel_finish(r, panel, now);
   }
 }
 
@@ -355,6 +383,9 @@ static void panel_run_part(const mx_task *t, int part, int parts) {
   r.mem = panel_scratch_at(&r.s, &at);
   r.zero_row = base;
   r.linear = row_is_linear(t);
+#if !defined(__aarch64__)
+  r.ends = panel_ends_of(t);
+#endif
   r.sums = !panel_is_plain(t);
   mx_geometry_interior(&r.s, &r.interior_lo, &r.interior_hi);
   panel_taps(&r);
