@@ -144,11 +144,17 @@ static void panel_dynamic(const panel_walk *r, const int32_t *sums, const float 
   mx_conv_finish(t, v, n, &place);
 }
 
+/* Channels of the panels from `panel` on that are finished together: up to four panels. */
+static int panel_finished(const panel_walk *r, int panel) {
+  const int left = r->s.out_c - panel * PANEL_COLUMNS, stop = (r->panel_hi - panel) * PANEL_COLUMNS;
+  const int most = stop < ROW_CHANNELS ? stop : ROW_CHANNELS;
+  return left < most ? left : most;
+}
+
 /* Sums of n listed pixels and the panels from `panel` on (at most four) -> outputs. */
 static void panel_finish(const panel_walk *r, int panel, int64_t n) {
-  const int first = panel * PANEL_COLUMNS, left = r->s.out_c - first, c0 = r->group * r->s.out_c + first;
-  const int stop = (r->panel_hi - panel) * PANEL_COLUMNS;
-  const int most = stop < ROW_CHANNELS ? stop : ROW_CHANNELS, count = left < most ? left : most;
+  const int first = panel * PANEL_COLUMNS, c0 = r->group * r->s.out_c + first;
+  const int count = panel_finished(r, panel);
 #if !defined(__aarch64__)
   if (r->ends.fit) {
     panel_ends_run(&r->ends, r->mem.sums, r->packed.scale + first, r->mem.places, n, c0, count);
@@ -278,6 +284,18 @@ static const uint8_t *panel_window(const panel_walk *r, int64_t p) {
   return r->in + row / s->out_h * s->in_n + y * s->in_row + x * s->in_px;
 }
 
+/* Step k of the panels that are finished together: asks for its share of the lines that the end of n pixels will touch. */
+static void panel_ask(const panel_walk *r, int panel, int k, int64_t n) {
+#if defined(__aarch64__)
+  (void)r, (void)panel, (void)k, (void)n;
+#else
+  const int64_t steps = panel_together(r, panel), lo = n * k / steps, hi = n * (k + 1) / steps;
+  if (r->ends.fit)
+    panel_ends_prefetch(&r->ends, r->mem.places + lo, hi - lo, r->group * r->s.out_c + panel * PANEL_COLUMNS,
+                        panel_finished(r, panel));
+#endif
+}
+
 /* Pixels [p, p + n) of one row, n a multiple of the tile. */
 static void panel_direct(const panel_walk *r, int panel, int64_t p, int64_t n) {
   const mx_geometry *s = &r->s;
@@ -286,16 +304,16 @@ static void panel_direct(const panel_walk *r, int panel, int64_t p, int64_t n) {
   const int64_t most = r->sums ? PANEL_LIST : n;
   for (int64_t done = 0; done < n; done += most) {
     const int64_t now = n - done < most ? n - done : most;
+    if (r->sums) panel_places(r, p + done, now);
     for (int k = panel; k < panel + count; k++) {
       panel_tile x = panel_tile_of(r, k);
+      if (r->sums) panel_ask(r, panel, k - panel, now);
       x.a = panel_window(r, p + done), x.a_step = s->sw * s->in_px;
       if (!r->sums)
         x.out = mx_pixel_at(s, o, p + done) + r->group * s->out_c + x.column, x.out_step = o->stride[2];
       panel_run(&x, PANEL_ROWS, now / PANEL_ROWS);
     }
-    if (!r->sums) continue;
-    panel_places(r, p + done, now);
-    panel_finish(r, panel, now);
+    if (r->sums) panel_finish(r, panel, now);
   }
 }
 
