@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from maccel_aio.cli._console import Cell, Console, Tone
-    from maccel_aio.compiler import AccuracyTarget
+    from maccel_aio.compiler import AccuracyTarget, QuantizeOptions
     from maccel_aio.compiler.report import CompileReport, LayerReport
     from maccel_aio.compiler.search import SearchReport
 
@@ -59,6 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="mean=127,std=128,channels=RGB",
         help="how pixels become model inputs; mean and std may be lists: mean=123,117,104,std=58",
     )
+    _add_edges(parser)
     _add_target(parser)
     _add_files(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -76,6 +77,20 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="HTML",
         help="write graph, noise, precision, time and memory of every layer as a page",
+    )
+
+
+def _add_edges(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wide-first",
+        type=int,
+        default=0,
+        metavar="N",
+        help="store the results of the first N layers in 16 bits where little work reads them; "
+        "4 gains most",
+    )
+    parser.add_argument(
+        "--wide-last", action="store_true", help="store in 16 bits what the last layers read"
     )
 
 
@@ -264,6 +279,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             shapes=shapes,
             variants=variants,
             preprocess=preprocess,
+            quantize=_quantize(args),
             accuracy=accuracy,
             cache=None if args.no_cache else default_folder(),
             progress=lambda step, done, total: task.update(done, total, step),
@@ -275,6 +291,14 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         args.report.write_text(page(report, costs), encoding="utf-8")
         console.line(f"  wrote {args.report}")
     return 0
+
+
+def _quantize(args: argparse.Namespace) -> QuantizeOptions:
+    from maccel_aio.compiler import QuantizeOptions
+    from maccel_aio.compiler.precision import PrecisionOptions
+
+    edges = PrecisionOptions(wide_first=args.wide_first, wide_last=args.wide_last)
+    return QuantizeOptions(precision=edges)
 
 
 def _one_or_several(sources: list[Path] | None) -> Path | list[Path] | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maccel_aio.compiler.edges import check_edges, first_tensors, last_tensors
 from maccel_aio.compiler.ir import Activation, CompileError, Graph, Node, QuantDtype, Tensor
 from maccel_aio.compiler.reach import float_bound, front_ends, is_steep
 
@@ -170,6 +171,13 @@ class PrecisionOptions:
             the codes span, 0..1; what lies beyond clips.
         per_token: products of sequences of vectors and constant weights get a scale for every
             vector, found when it is known, and their inputs stay float until then.
+        wide_first: results of so many first layers are stored in 16 bits, see `edges`.
+        wide_last: so is what the last layers read.
+        wide_share: but only where the layers that read it have at most this share of all
+            multiply-accumulates.
+
+    Raises:
+        CompileError: a number is out of range.
     """
 
     wide_sums: bool = True
@@ -179,6 +187,12 @@ class PrecisionOptions:
     weight_bits: Mapping[str, int] = field(default_factory=dict)
     keep: Mapping[str, float] = field(default_factory=dict)
     per_token: bool = True
+    wide_first: int = 0
+    wide_last: bool = False
+    wide_share: float = 0.03
+
+    def __post_init__(self) -> None:
+        check_edges(self.wide_first, self.wide_share)
 
 
 def is_token_layer(graph: Graph, node: Node) -> bool:
@@ -210,6 +224,9 @@ class _Chooser:
         self.outputs = set(graph.outputs)
         self.all_macs = max(1, sum(macs(graph, node) for node in graph.nodes))
         self.front = self._front()
+        self.edges = first_tensors(graph, options.wide_first, WEIGHTED)
+        if options.wide_last:
+            self.edges |= last_tensors(graph, WEIGHTED)
         self.bound = float_bound(graph, self.readers, self._reads_float)
         self.all_weights = max(1, sum(weight_count(node) for node in graph.nodes))
 
@@ -223,7 +240,7 @@ class _Chooser:
         bound = all(name in self.bound for name in group.members) or self._sequence(group)
         if bound or any(map(self._needs_float, group.members)) or self._vector(group):
             group.dtype = "f32"
-        elif self.options.wide_sums and self._is_sum(group):
+        elif (self.options.wide_sums and self._is_sum(group)) or self._edge(group.members):
             group.dtype = "s16"
         if group.dtype == "u8":
             group.dtype = self._wished(group.members) or "u8"
@@ -235,8 +252,17 @@ class _Chooser:
         group.eight = [
             name
             for name in group.members
-            if self._feeds_convolution(name) and not self._wished([copy_name(name)])
+            if self._feeds_convolution(name)
+            and not (self._wished([copy_name(name)]) or self._edge([name]))
         ]
+
+    def _edge(self, names: Iterable[str]) -> bool:
+        """Whether these are at an edge of the model, and little work reads them."""
+        if self.edges.isdisjoint(names):
+            return False
+        fed = [node for name in names for node in self._convolutions(name)]
+        work = sum(macs(self.graph, node) for node in fed)
+        return work <= self.options.wide_share * self.all_macs
 
     def _wished(self, names: Iterable[str]) -> QuantDtype | None:
         """Return the widest storage that the caller chose for one of the tensors."""

@@ -72,6 +72,32 @@ def test_a_file_of_two_variants(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
+    ("more", "wide"),
+    [([], []), (["--wide-first", "1"], [1]), (["--wide-last"], []), (["--wide-first", "2"], [1])],
+)
+def test_edges_may_have_16_bits(tmp_path: Path, more: list[str], wide: list[int]) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    shapes = [(4, 3, 1, 1), (2, 4, 1, 1), (64, 2, 3, 3)]
+    nodes = [helper.make_node("Conv", [f"t{k}", f"w{k}"], [f"t{k + 1}"]) for k in range(3)]
+    weights = [
+        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), f"w{k}")
+        for k, shape in enumerate(shapes)
+    ]
+    ends = (("t0", [1, 3, 16, 16]), ("t3", [1, 64, 14, 14]))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in ends)
+    (tmp_path / "m.onnx").write_bytes(
+        helper.make_model(helper.make_graph(nodes, "g", [x], [y], weights)).SerializeToString()
+    )
+    np.save(tmp_path / "c.npy", rng.normal(size=(4, 1, 3, 16, 16)).astype(np.float32))
+    arguments = ["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.mxq")]
+    assert main([*arguments, "--calibration", str(tmp_path / "c.npy"), *more]) == 0
+    layers = maccel_aio.read_manifest(tmp_path / "m.mxq").layers
+    assert [k for k, layer in enumerate(layers) if layer.precision == "int16"] == wide
+
+
+@pytest.mark.parametrize(
     ("text", "wanted"),
     [
         (
