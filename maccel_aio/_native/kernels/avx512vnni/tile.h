@@ -145,7 +145,7 @@ MX_INLINE const int8_t *tile_direct_tap(int rows, int blocks, int half, __m512i 
   for (int k = 0; k < k4; k++) {
     __m512i b[4];
     tile_load_weights(blocks, half, b, w);
-    tile_fetch(w, ahead);
+    if (rows == 7) tile_fetch(w, ahead); /* in shorter tiles it costs more than it gains */
     MX_UNROLL for (int m = 0; m < rows; m++) {
       const uint8_t *base = m < 3 ? p0 : m < 6 ? p1 : p2;
       const __m512i v = tile_broadcast4(base + (m % 3 == 0 ? 0 : m % 3 == 1 ? step : step2));
