@@ -10,7 +10,6 @@ event loop nor Python has a part in what happens in between. It is compiled when
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import anyio
 import numpy as np
@@ -36,9 +35,10 @@ def faceless() -> onnx.ModelProto:
         made = helper.make_tensor(name, onnx.TensorProto.FLOAT, [len(values)], values)
         graph.initializer.append(made)
 
-    def add(kind: str, *inputs: str, **attributes: Any) -> str:
+    def add(kind: str, *inputs: str, **attributes: float | str | list[int]) -> str:
         name = f"faceless_{len(graph.node)}"
-        graph.node.append(helper.make_node(kind, inputs, [name], **attributes))
+        node = graph.node.add(op_type=kind, input=inputs, output=[name])
+        node.attribute.extend(helper.make_attribute(*item) for item in attributes.items())
         return name
 
     for _ in range(4):
