@@ -56,6 +56,7 @@ static void rows(int op, const char *name) {
   const uint32_t x = image(&b, MACCEL_F32, 1, 3, 19), y = image(&b, MACCEL_F32, 1, 3, 19);
   mxp_insn *in = unary(&b, op, x, y);
   in->i[11] = op == MX_OP_MAP ? MX_ACT_GELU_ERF : 0;
+  if (op == MX_OP_SOFTMAX) in->in[1] = image(&b, MACCEL_F32, 1, 3, 19), builder_input(&b, in->in[1]);
   if (op == MX_OP_LAYERNORM) in->cst[0] = in->cst[1] = sample_floats(&b, 19, 1.0f, 0.25f);
   finish(&b, x, y, name);
 }
@@ -105,6 +106,37 @@ static void gather(void) {
   finish(&b, x, y, "gather");
 }
 
+/* Two heads that share their keys, and a mask that is the same for both and for all queries. */
+static void attention(void) {
+  const int rows[5] = {7, 21, 21, 7, 7}, columns[5] = {18, 18, 19, 21, 19};
+  builder b;
+  builder_init(&b);
+  for (int k = 0; k < 5; ++k) builder_tensor(&b, MACCEL_F32, 3, (int[]){2, rows[k], columns[k]}, 1.0f, 0);
+  mxp_insn *in = unary(&b, MX_OP_ATTENTION, 0, 4);
+  in->in[1] = 1, in->in[2] = 2, in->in[3] = 3, in->f[5] = 0.25f;
+  b.tensors[1].stride[0] = b.tensors[3].stride[0] = b.tensors[3].stride[1] = 0;
+  const uint32_t keys =
+      builder_view(&b, MACCEL_F32, 2, (int[]){21, 18}, (int64_t[]){72, 4}, b.tensors[1].offset, 1.0f, 0);
+  const uint32_t mask =
+      builder_view(&b, MACCEL_F32, 1, (int[]){21}, (int64_t[]){4}, b.tensors[3].offset, 1.0f, 0);
+  builder_input(&b, keys), builder_input(&b, 2), builder_input(&b, mask);
+  finish(&b, 0, 4, "attention");
+}
+
+static void recurrent(void) {
+  builder b;
+  builder_init(&b);
+  const uint32_t x = builder_tensor(&b, MACCEL_F32, 4, (int[]){2, 3, 2, 20}, 1.0f, 0);
+  const uint32_t y = builder_tensor(&b, MACCEL_F32, 4, (int[]){2, 3, 2, 5}, 1.0f, 0);
+  mxp_insn *in = unary(&b, MX_OP_RECURRENT, x, y);
+  in->i[0] = 2, in->i[10] = MX_RECURRENT_LSTM;
+  in->cst[0] = sample_bytes(&b, MACCEL_S8, 3, (int[]){2, 20, 5}, 13);
+  float scale[40];
+  for (int k = 0; k < 40; ++k) scale[k] = 0.001f * (float)(k + 1);
+  in->cst[2] = builder_const(&b, MACCEL_F32, 2, (int[]){2, 20}, scale);
+  finish(&b, x, y, "recurrent");
+}
+
 static void conv_constants(builder *b, mxp_insn *in, int outputs, int taps_h, int taps_w, int inputs,
                            int dtype) {
   in->cst[0] = sample_bytes(b, dtype, 4, (int[]){outputs, taps_h, taps_w, inputs}, 11);
@@ -143,6 +175,36 @@ static void rich_conv(void) {
   in->i[11] = MX_ACT_PRELU, in->cst[4] = in->cst[2];
   in->i[14] = -32768, in->i[15] = 32767;
   finish(&b, x, y, "rich_conv");
+}
+
+/* A stream of 16 bits beside u8: it is added in front of the activation, and goes on as the second output. */
+static void stream_conv(void) {
+  builder b;
+  builder_init(&b);
+  const uint32_t x = image(&b, MACCEL_U8, 5, 6, 12), y = image(&b, MACCEL_U8, 5, 6, 28),
+                 stream = image(&b, MACCEL_S16, 5, 6, 28), next = image(&b, MACCEL_S16, 5, 6, 28);
+  mxp_insn *in = unary(&b, MX_OP_CONV, x, y);
+  in->in[1] = stream, in->out[1] = next;
+  builder_input(&b, stream);
+  builder_window(in, 1, 1, 1, 0, 1);
+  conv_constants(&b, in, 28, 1, 1, 12, MACCEL_S8);
+  in->i[11] = MX_ACT_HARDSWISH, in->f[0] = 1.0f / 6, in->f[1] = 0.5f, in->f[2] = 0.01f;
+  in->i[14] = -32768, in->i[15] = 32767;
+  finish(&b, x, y, "stream_conv");
+}
+
+/* Weights of 16 bits in 3x3 windows, on either stride. */
+static void depthwise(int stride, const char *name) {
+  builder b;
+  builder_init(&b);
+  const int size = stride == 1 ? 7 : 4, channels = 22;
+  const uint32_t x = image(&b, MACCEL_U8, 7, 7, channels), y = image(&b, MACCEL_S16, size, size, channels);
+  mxp_insn *in = unary(&b, MX_OP_DWCONV, x, y);
+  builder_window(in, 3, 3, stride, 1, 1);
+  in->cst[0] = sample_bytes(&b, MACCEL_S16, 3, (int[]){3, 3, channels}, 17);
+  in->cst[1] = sample_ints(&b, channels, 1000), in->cst[2] = sample_floats(&b, channels, 1e-4f, 1e-5f);
+  in->i[10] = channels, in->i[12] = -32768, in->i[13] = 32767;
+  finish(&b, x, y, name);
 }
 
 static void float_conv(void) {
@@ -227,8 +289,13 @@ int main(int argc, char **argv) {
   resize(0, "nearest");
   resize(1, "linear");
   gather();
+  attention();
+  recurrent();
   dynamic();
   rich_conv();
+  stream_conv();
+  depthwise(1, "depthwise_1");
+  depthwise(2, "depthwise_2");
   float_conv();
   average();
   hostile();
