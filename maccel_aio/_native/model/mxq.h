@@ -216,7 +216,7 @@ enum mx_op {
    *      GRU_LINEAR  n = tanh(x_n + r * (p_n + bias)) */
   MX_OP_RECURRENT = 16,
   /* ATTENTION: in0 queries f32 [.., m, d], in1 keys f32 [.., n, d], in2 values f32 [.., n, w], in3 f32 [.., m, n] (a mask) or
-   *  NONE; out0 f32 [.., m, w].  Leading dims equal or stride 0.  f5 scale.  d and n are at most 65536.
+   *  NONE; out0 f32 [.., m, w].  Leading dims equal or stride 0.  f5 scale.  d and n <= 65536; n * d and n * w floats fit the arena.
    *  Queries and keys become codes row by row, values column by column:
    *    s = max|x| / 127;  q = clamp(rne(x * (127 / max|x|)), -127, 127), 0 where max|x| is 0
    *  Then, for each query i, with the sums of codes in s32:

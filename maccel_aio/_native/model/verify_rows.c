@@ -52,6 +52,14 @@ static int check_heads(const mx_check *c, const char *what, const mxp_tensor *t,
   return MACCEL_OK;
 }
 
+/* Kernels hold one matrix of each as codes: where elements repeat inside of it, a small file could ask for any memory. */
+static int check_matrices(const mx_check *c, int32_t keys, int32_t depth, int32_t width) {
+  const int32_t most = depth > width ? depth : width;
+  MX_REQUIRE(c, (uint64_t)keys * (uint64_t)most <= c->im->head.arena_bytes / sizeof(float),
+             "%d keys and values of up to %d elements are more than the arena holds", keys, most);
+  return MACCEL_OK;
+}
+
 int mx_check_attention(mx_check *c) {
   enum { MOST = 65536 }; /* sums of products of codes fit in 32 bits */
   MX_FORWARD(mx_check_slots(c, (mx_slots){.in_need = 7, .in_may = 8, .out_need = 1}));
@@ -67,6 +75,7 @@ int mx_check_attention(mx_check *c) {
   MX_FORWARD(check_heads(c, "keys", k, keys, depth));
   MX_FORWARD(check_heads(c, "values", mx_in(c, 2), keys, o->dims[r - 1]));
   if (mx_in(c, 3) != NULL) MX_FORWARD(check_heads(c, "masks", mx_in(c, 3), rows, keys));
+  MX_FORWARD(check_matrices(c, keys, depth, o->dims[r - 1]));
   MX_FORWARD(mx_check_multiplier(c, 5, "scale"));
   const __uint128_t each = (__uint128_t)keys * (uint64_t)(depth + o->dims[r - 1]);
   const __uint128_t work = (uint64_t)(mx_elements(o) / o->dims[r - 1]) * each;

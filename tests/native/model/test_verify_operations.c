@@ -195,11 +195,23 @@ static void attend(void) {
   in->in[1] = 2, in->in[2] = 3, in->in[3] = 4, in->f[5] = 0.5f;
 }
 
+/* 2^32 keys' elements that all are one: a small arena, and codes of them that no memory would hold. */
+static void attend_vastly(void) {
+  attend();
+  T(0).dims[2] = T(2).dims[1] = T(2).dims[2] = T(3).dims[1] = T(4).dims[2] = 65536;
+  for (int k = 0; k < 5; ++k)
+    if (k != 1) memset(T(k).stride, 0, sizeof T(k).stride);
+}
+
 static void attention(void) {
   SOUND(attend(), NOTHING);
   SOUND(attend(), I.in[3] = MXP_NONE);
   SOUND(attend(), (T(2).stride[0] = 0, T(4).stride[1] = 0));
   BROKEN(attend(), I.in[2] = MXP_NONE, "(ATTENTION): input 2 is missing");
+  BROKEN(attend_vastly(), NOTHING,
+         "(ATTENTION): 65536 keys and values of up to 65536 elements are more than the arena holds");
+  BROKEN(attend_vastly(), T(0).dims[2] = T(2).dims[2] = 1,
+         "(ATTENTION): 65536 keys and values of up to 6 elements are more than the arena holds");
   BROKEN(attend(), I.f[5] = 0.0f, "(ATTENTION): the scale (f5) is 0");
   BROKEN(attend(), T(2).dims[2] = 7, "(ATTENTION): keys are [7, 7] instead of [7, 8]");
   BROKEN(attend(), T(3).dims[1] = 6, "(ATTENTION): values are [6, 6] instead of [7, 6]");
