@@ -87,6 +87,13 @@ static int check_put_bound(const mx_check *c, int slot, double bound) {
   return MACCEL_OK;
 }
 
+/* Sums and residuals that overflow floats would make NaN of each other, or in an activation: kernels do not look for it. */
+static int check_float_bound(const mx_check *c, double v) {
+  MX_REQUIRE(c, !isfinite(v) || v < 3.4e38,
+             "values before the output multiplier can reach %g, which no float is", v);
+  return MACCEL_OK;
+}
+
 /* An infinite bound means that only the clamp of put() can hold the value; kernels know these cases (mxq.h). */
 static int check_result_bound(const mx_check *c, double sum) {
   const double residual = residual_bound(c);
@@ -94,6 +101,7 @@ static int check_result_bound(const mx_check *c, double sum) {
   double v = act_bound(c, after ? sum : sum + residual) + (after ? residual : 0.0);
   v = v * fabs((double)c->in->f[3]);
   MX_FORWARD(check_put_bound(c, 0, v));
+  MX_FORWARD(check_float_bound(c, sum + residual));
   return mx_out(c, 1) == NULL ? MACCEL_OK : check_put_bound(c, 1, v * fabs((double)c->in->f[4]));
 }
 

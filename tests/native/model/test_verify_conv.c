@@ -136,6 +136,10 @@ static void result_limits_of_the_rest(void) {
   BROKEN(CONV, (I.in[1] = 2, I.f[2] = 5e6f),
          "(CONV): values of output 0 can reach 1.27501e+09, 2^30 is the limit");
   SOUND(CONV, (I.in[1] = 2, I.f[2] = 4e6f));
+  BROKEN(CONV, (I.in[1] = 2, I.f[2] = 2e36f, I.f[3] = 1e-38f),
+         "(CONV): values before the output multiplier can reach 5.1e+38, which no float is");
+  BROKEN(conv(MX_OP_CONV, MACCEL_U8, MACCEL_S8, MACCEL_F32), floats(2)[3] = 1e35f,
+         "(CONV): values before the output multiplier can reach 1.27373e+41, which no float is");
   BROKEN(CONV, (I.in[1] = 2, T(2).scale_const = sample_floats(&b, 8, 1.0f, 1e6f)),
          "(CONV): values of output 0 can reach 1.78501e+09, 2^30 is the limit");
   SOUND(CONV, (I.in[1] = 2, T(2).scale_const = sample_floats(&b, 8, 1.0f, 1e5f)));
