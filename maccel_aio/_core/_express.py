@@ -27,15 +27,14 @@ class Form:
         model: native model.
         plan: of the calls; copies nothing.
         flags: of the requests.
-        taken: dtype of their inputs.
     """
 
     __slots__ = ("dtype", "flags", "inline", "native", "plan", "shape", "shown", "taken")
 
-    def __init__(self, model: _binding.Handle, plan: Plan, flags: int, taken: DType) -> None:
+    def __init__(self, model: _binding.Handle, plan: Plan, flags: int) -> None:
         self.plan = plan
-        #: Kept, so that no other dtype gets its identity: hashing a dtype takes longer than a look.
-        self.taken = taken
+        #: Of the inputs, where it is looked up by identity, which no other one may get meanwhile.
+        self.taken: DType | None = None
         self.flags = flags
         self.native = _entries.Form(model, plan.records, plan.match.items, flags)
         self.inline = bool(flags & _binding.HERE)
@@ -78,7 +77,8 @@ class Forms:
         if simple and array is x:
             if len(self._known) >= _FORMS_KEPT:
                 self._known.clear()
-            form = Form(bundle.handle, plan, self.flags, array.dtype)
+            form = Form(bundle.handle, plan, self.flags)
+            form.taken = array.dtype  # hashing it would take longer than the rest of the look
             self._known[array.shape, array.strides, id(form.taken)] = form
 
 

@@ -56,7 +56,7 @@ def express(one):
     """Return a port with a short way, and the form of its calls."""
     call = one.call()
     return ExpressPort(one.ring, 8, None, CountedJob, one.woken.extend), Form(
-        call.model, call.plan, 0, call.arrays[0].dtype
+        call.model, call.plan, 0
     )
 
 

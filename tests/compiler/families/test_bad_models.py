@@ -117,12 +117,13 @@ def test_weights_that_lie_beside_the_model(tmp_path):
 
 
 def test_an_input_that_is_no_tensor(tmp_path):
-    value = helper.make_tensor_sequence_value_info("s", TensorProto.FLOAT, None)
-    node = helper.make_node("SequenceAt", ["s", "i"], ["y"])
-    zero = helper.make_tensor("i", TensorProto.INT64, [], [0])
+    floats = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    value = helper.make_value_info("s", helper.make_map_type_proto(TensorProto.INT64, floats))
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    graph = helper.make_graph([node], "g", [value], [out], [zero])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    node = helper.make_node("CastMap", ["s"], ["y"], domain="ai.onnx.ml")
+    graph = helper.make_graph([node], "g", [value], [out])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    model = helper.make_model(graph, opset_imports=opsets)
     _refuse(model, "'s' is not a tensor", tmp_path, precision="float32")
 
 

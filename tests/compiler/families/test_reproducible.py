@@ -148,7 +148,7 @@ def test_a_report_is_plain_json_with_a_row_per_layer():
     assert [row["index"] for row in rows] == list(range(len(rows)))
     keys = {
         "index", "name", "op", "where", "reason", "precision", "macs", "weight_bytes",
-        "output_shape", "sqnr_device_db", "bands",
+        "output_shape", "sqnr_device_db", "bands", "reads",
     }  # fmt: skip
     assert all(set(row) == keys for row in rows)
     assert {row["where"] for row in rows} == {"npu", "cpu"}
