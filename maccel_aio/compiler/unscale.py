@@ -7,13 +7,13 @@ no such end, and nothing is to be gained from scaling either: the layer gets bac
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maccel_aio.compiler.ir import ConvWeights
+from maccel_aio.compiler.pointwise import FLOAT_MAX
 from maccel_aio.compiler.precision import WEIGHTED
 
 if TYPE_CHECKING:
@@ -40,11 +40,15 @@ class Bounded:
 
 
 def bounds(graph: Graph) -> dict[str, Activation]:
-    """Return the activations with an upper bound, by the tensor that they make."""
+    """Return the activations with an upper bound, by the tensor that they make.
+
+    Those without lose nothing. They may write one of several tensors that are scaled alike, such as
+    a residual stream, and giving one of them alone its scale back would make it another number.
+    """
     return {
         node.output: node.act
         for node in graph.nodes
-        if node.act is not None and node.act.kind == "clamp" and math.isfinite(node.act.b)
+        if node.act is not None and node.act.kind == "clamp" and node.act.b < FLOAT_MAX
     }
 
 

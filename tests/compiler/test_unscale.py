@@ -54,6 +54,43 @@ def test_float_layers_are_exact_on_data_beyond_the_calibration(tmp_path: Path) -
     assert sqnr_db(exact, other) > 80
 
 
+def stream() -> tuple[Model, onnx.ModelProto]:
+    """Two residual blocks behind ReLU, whose stream has channels of very different size."""
+    m = Model({"x": (1, 4, 8, 8)})
+    sizes = np.exp(m.rng.normal(size=(8, 1, 1, 1)) * 1.6)
+
+    def layer(x: str, inputs: int, uneven: bool) -> str:
+        weights = m.rng.standard_normal((8, inputs, 3, 3)) / (9 * inputs) ** 0.5
+        weights = weights * sizes if uneven else weights
+        return str(m.add("Conv", x, m.const(weights.astype(np.float32)), pads=[1] * 4))
+
+    t = m.add("Relu", layer("x", 4, uneven=True))
+    for _ in range(2):
+        branch = m.add("Relu", layer(t, 8, uneven=False))
+        t = m.add("Relu", m.add("Add", layer(branch, 8, uneven=True), t))
+    return m, m.build(m.conv(t, (3, 8, 3, 3), pads=[1] * 4))
+
+
+def test_a_tensor_of_a_scaled_stream_leaves_eight_bits_alone(tmp_path: Path) -> None:
+    m, model = stream()
+    graph = import_model(model)
+    run_passes(graph)
+    segments = partition(graph)
+    observed = observe_graph(graph, m.feed(20), on_npu=on_npu)
+    scaled = observed.result.scaled
+    joined = [name for name, one in scaled.items() if sum(one is k for k in scaled.values()) > 1]
+    assert len(joined) == 3
+    samples = [{"x": array} for array in m.feed(3)["x"]]
+    trials = Trials(graph, segments, observed, QuantizeOptions(), samples, tmp_path)
+    exact = np.concatenate([answer[0].ravel() for answer in trials.exact])
+    storage: QuantDtype
+    for name in joined:
+        for storage in ("s16", "f32"):
+            wished = PrecisionOptions(storage={name: storage})
+            found = trials.answers(wished, 3, on_npu)
+            assert sqnr_db(exact, np.concatenate([a[0].ravel() for a in found])) > 25, name
+
+
 def test_weights_activation_and_statistics_come_back() -> None:
     graph, segments, observed = seen()
     copy, _ = fork(graph, segments)
