@@ -154,7 +154,7 @@ class _Expander:
 
     def _slice(self, source: str, axis: int, piece: tuple[int, int], base: str) -> str:
         """Add a slice, unless it is there, and return what it writes."""
-        made = f"{base}:{piece[0]}"
+        made = f"{base}:{piece[0]}:{piece[1]}"
         if any(node.output[0] == made for node in self.nodes):
             return made
         values: dict[str, Any] = {"starts": [piece[0]], "ends": [piece[1]], "axes": [axis]}

@@ -33,6 +33,15 @@ def test_images_are_padded_as_numpy_pads_them(mode, sides):
     np.testing.assert_array_equal(found.run(feed)[0], want)
 
 
+@pytest.mark.parametrize("sides", [(4, 2), (2, 4), (4, 4), (4, 0)])
+def test_what_is_wrapped_whole_is_another_slice_than_its_start(sides):
+    m, y = _padded((1, 2, 4, 3), [0, 0, sides[0], 0, 0, 0, sides[1], 0], "wrap")
+    found, feed = compiled(m.build(y)), m.feed()
+    assert found.on_cpu() == []
+    want = np.pad(feed["x"], [(0, 0), (0, 0), sides, (0, 0)], mode="wrap")
+    np.testing.assert_array_equal(found.run(feed)[0], want)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_named_axes_and_other_ranks(mode):
     m, y = _padded((4, 7), [1, 2], mode, axes=[-2])
