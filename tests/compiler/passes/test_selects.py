@@ -49,6 +49,40 @@ def test_other_numbers_need_the_cpu(value: float) -> None:
     assert "a choice between a tensor and" in graph.nodes[0].reason
 
 
+@pytest.mark.parametrize("value", [-1e4, -1e9, LOWEST, -np.inf])
+def test_a_row_without_anything_shown_needs_the_cpu(value: float, tmp_path: Path) -> None:
+    m = Model({"x": (1, 2, 5, 6)})
+    seen = SEEN.copy()
+    seen[2] = False
+    t = m.add("Where", m.const(seen), "x", m.const(np.float32(value)))
+    outputs = [m.add("Softmax", t, axis=-1), m.add("Softmax", t, axis=-2)]
+    model = m.build(*outputs)
+    report = compiler.compile(model, tmp_path / "m.mxq", precision="float32")
+    assert [layer.op for layer in report.layers if layer.where == "cpu"] == ["Where"]
+    x = m.feed()
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    got = File((tmp_path / "m.mxq").read_bytes()).run(x)
+    for have, want in zip(got, session.run(None, x), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-7)
+
+
+def test_rows_of_old_operator_sets_are_all_that_comes_behind_the_axis() -> None:
+    for axis, reason in ((2, ""), (3, "a choice between a tensor and")):
+        m = Model({"x": (1, 2, 5, 6)}, opset=11)
+        seen = SEEN.copy()
+        seen[2] = False
+        t = m.add("Where", m.const(seen), "x", m.const(np.float32(LOWEST)))
+        graph = passed(m, m.add("Softmax", t, axis=axis))
+        assert any(reason in node.reason for node in graph.nodes if node.reason) == bool(reason)
+
+
+def test_masked_scores_that_are_an_output_need_the_cpu() -> None:
+    m = Model({"x": (1, 2, 5, 6)})
+    t = m.add("Where", m.const(SEEN), "x", m.const(np.float32(-1e4)))
+    graph = passed(m, t, m.add("Softmax", t))
+    assert "a choice between a tensor and" in graph.nodes[0].reason
+
+
 def test_two_tensors_need_the_cpu() -> None:
     m = Model({"x": (5, 6), "y": (5, 6)})
     graph = passed(m, m.add("Where", m.const(SEEN), "x", "y"))
