@@ -128,16 +128,20 @@ def _match(
 
 
 def _recognise(graph: Graph, members: list[Node], source: str, width: int) -> _Norm | None:
-    """Return the norm that the nodes compute; fitted on some rows, checked on others."""
+    """Return the norm that the nodes compute on random rows, and on one that has no size."""
     rng = np.random.default_rng(0)
     sizes = np.logspace(-3, 3, _ROWS)[:, None]
     rows = (rng.normal(size=(_ROWS, width)) + rng.normal(size=(_ROWS, 1))) * sizes
     with np.errstate(all="ignore"):
         made = _compute(graph, members, source, rows)
+        still = _compute(graph, members, source, np.zeros((1, width)))
     if made.shape != rows.shape or not np.isfinite(made).all():
         return None
     for rms in (False, True):
         for epsilon in _epsilons(graph, members):
+            # Without epsilon there is no answer for such a row; what has one adds it elsewhere.
+            if np.isfinite(still).all() != (epsilon > 0.0):
+                continue
             fitted = _fit(_normed(rows, epsilon, rms), made)
             if fitted is not None:
                 return _Norm(source, list(members), epsilon, rms, *fitted)

@@ -113,6 +113,15 @@ def test_a_mean_that_is_wanted_is_still_made():
     assert sorted(ops(graph)) == ["Activation", "LayerNorm", "Reduce"]
 
 
+@pytest.mark.parametrize("rms", [True, False])
+def test_a_deviation_that_gets_epsilon_behind_its_root_is_no_norm(rms: bool):
+    m = Model({"x": (1, 5, WIDTH)})
+    d = "x" if rms else m.add("Sub", "x", m.add("ReduceMean", "x", axes=[-1]))
+    deviation = m.add("Sqrt", m.add("ReduceMean", m.add("Mul", d, d), axes=[-1]))
+    y = m.add("Div", d, m.add("Add", deviation, m.const(1e-12)))
+    assert "LayerNorm" not in ops(passed(m, y))
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     axis=st.sampled_from([-1, 1]),
