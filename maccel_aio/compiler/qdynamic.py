@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from maccel_aio.compiler.onnxgraph import attributes
+from maccel_aio.compiler.onnxgraph import attributes, captured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ class _Expander:
         self.makers = {name: node for node in graph.node for name in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
-            for name in node.input:
+            for name in (*node.input, *captured(node)):
                 self.readers.setdefault(name, []).append(node)
         self.outputs = {value.name for value in graph.output}
 
@@ -200,7 +200,7 @@ def _used(nodes: Sequence[onnx.NodeProto], outputs: set[str]) -> list[onnx.NodeP
     """Return nodes without quantisers, and factors of scales, that nothing reads any more."""
     kept = list(nodes)
     while True:
-        read = Counter(name for node in kept for name in node.input)
+        read = Counter(name for node in kept for name in (*node.input, *captured(node)))
         idle = [
             node
             for node in kept

@@ -153,6 +153,41 @@ def test_sums_that_the_model_shows_stay_integers():
         np.testing.assert_allclose(have, want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("read", ["double", "x:scale", "x:sum"])
+def test_what_only_a_branch_reads_stays(read):
+    quantised = helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "x:scale", "x:zero"])
+    nodes = [
+        quantised,
+        helper.make_node("MatMulInteger", ["q", "w", "x:zero"], ["x:codes"]),
+        helper.make_node("Cast", ["x:codes"], ["x:sum"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x:sum", "x:scale"], ["y"]),
+        helper.make_node("Mul", ["x", "two"], ["double"]),
+        helper.make_node("ReduceSum", ["y"], ["all"], keepdims=0),
+        helper.make_node("Greater", ["all", "two"], ["large"]),
+    ]
+    branches = {}
+    for name, op in (("then_branch", "Neg"), ("else_branch", "Abs")):
+        out = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        node = helper.make_node(op, [read], [name])
+        branches[name] = helper.make_graph([node], name, [], [out])
+    nodes.append(helper.make_node("If", ["large"], ["other"], **branches))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (3, 4))],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "other")],
+        [
+            numpy_helper.from_array(np.eye(4, dtype=np.int8), "w"),
+            numpy_helper.from_array(np.float32(2.0), "two"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    feed = {"x": np.random.default_rng(3).standard_normal((3, 4)).astype(np.float32)}
+    found = compiled(model, precision="float32")
+    for have, want in zip(found.run(feed), reference(model, feed), strict=True):
+        np.testing.assert_allclose(have, want, atol=0.02)
+
+
 def test_rows_of_a_table_of_codes():
     rng = np.random.default_rng(2)
     weights: dict[str, Any] = {
