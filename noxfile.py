@@ -74,9 +74,10 @@ def native(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The Python test suite."""
+    """The Python test suite, in two processes; ``-- -n 0`` for one."""
     install_editable(session, "test")
-    session.run("pytest", *session.posargs)
+    # A file stays in one process: what its tests share, such as a built wheel, is made once.
+    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(python="3.11")
