@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maccel_aio.cli._compile_page import page
-from maccel_aio.cli._console import Column, size_text
+from maccel_aio.cli._compile_table import show
+from maccel_aio.cli._compile_target import parse_target
 from maccel_aio.cli._layer_costs import layer_costs
 from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from maccel_aio.cli._console import Cell, Console, Tone
-    from maccel_aio.compiler import AccuracyTarget, QuantizeOptions
-    from maccel_aio.compiler.report import CompileReport, LayerReport
-    from maccel_aio.compiler.search import SearchReport
-
-_LOW_DB = 15.0
-"""Layers below this stand out in the table."""
-
-_DEAREST = 5
+    from maccel_aio.cli._console import Console
+    from maccel_aio.compiler import QuantizeOptions
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -186,80 +177,6 @@ def _numbers(name: str, items: list[str]) -> float | list[float]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def parse_target(
-    target: str | None, metric: str | None, most_wide: str | None, latency: str | None = None
-) -> AccuracyTarget | None:
-    """Return the accuracy that is asked for, or None.
-
-    Raises:
-        InvalidError: a text is no number, the metric cannot be imported, or there is something to
-            judge or to limit, but no target.
-    """
-    if target is None:
-        if metric is not None:
-            raise InvalidError("--metric needs --accuracy-target, the least value of it")
-        if most_wide is not None:
-            raise InvalidError(
-                "--most-wide limits what --accuracy-target may change: give that too, such as "
-                "--accuracy-target 30dB"
-            )
-        if latency is not None:
-            raise InvalidError(
-                "--latency-budget limits what --accuracy-target may cost: give that too, such as "
-                "--accuracy-target 30dB"
-            )
-        return None
-    from maccel_aio.compiler import AccuracyTarget
-
-    least = _number("--accuracy-target", target, "db")
-    share = 1.0 if most_wide is None else _share("--most-wide", most_wide)
-    judge = None if metric is None else load_metric(metric)
-    return AccuracyTarget(least, judge, share, *_budget(latency))
-
-
-def _budget(text: str | None) -> tuple[float, float]:
-    """Return the most times of the 8-bit program's time, and the most seconds."""
-    if text is None:
-        return math.inf, math.inf
-    if text.strip().lower().endswith("ms"):
-        return math.inf, _number("--latency-budget", text, "ms") / 1e3
-    return _number("--latency-budget", text, "x"), math.inf
-
-
-def _share(option: str, text: str) -> float:
-    number = _number(option, text, "%")
-    return number / 100 if text.strip().endswith("%") else number
-
-
-def _number(option: str, text: str, unit: str) -> float:
-    try:
-        return float(text.strip().lower().removesuffix(unit))
-    except ValueError:
-        raise InvalidError(f"{option} {text}: wanted a number such as 25{unit}") from None
-
-
-def load_metric(text: str) -> Callable[..., float]:
-    """Return the function that ``my.module:fn`` names; the current folder is searched too.
-
-    Raises:
-        InvalidError: there is no such module or function.
-    """
-    module, colon, name = text.partition(":")
-    if not (module and colon and name):
-        raise InvalidError(f"--metric {text}: wanted my.module:fn")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InvalidError(f"--metric {text} cannot be imported: {error}") from error
-    if not callable(found):
-        raise InvalidError(f"--metric {text} is no function")
-    metric: Callable[..., float] = found
-    return metric
-
-
 def _run(args: argparse.Namespace, console: Console) -> int:
     shapes, variants = parse_shapes(args.shape), parse_variants(args.variant)
     preprocess = parse_preprocess(args.preprocess) if args.preprocess else None
@@ -303,98 +220,3 @@ def _quantize(args: argparse.Namespace) -> QuantizeOptions:
 
 def _one_or_several(sources: list[Path] | None) -> Path | list[Path] | None:
     return sources[0] if sources and len(sources) == 1 else sources
-
-
-_COLUMNS = (
-    Column("#", right=True),
-    Column("layer"),
-    Column("op"),
-    Column("runs on"),
-    Column("precision"),
-    Column("MMACs", right=True),
-    Column("weights", right=True),
-    Column("SQNR dB", right=True),
-)
-
-
-def show(report: CompileReport, console: Console) -> None:
-    """Print a report: of every variant the layer table, then what the whole came to."""
-    for number, one in enumerate(report.variants or (report,)):
-        _show(one, f", variant {number}" if report.variants else "", console)
-    console.result(report.to_json())
-
-
-def _show(report: CompileReport, which: str, console: Console) -> None:
-    console.heading(f"{report.name}{which}: layers")
-    console.table(_COLUMNS, [_row(layer) for layer in report.layers])
-    if report.search is not None:
-        console.heading("accuracy")
-        console.fields(_accuracy(report.search))
-    console.heading("result")
-    console.fields(_overview(report))
-    for warning in report.warnings:
-        console.line(f"  warning: {warning}", "bad")
-
-
-def _row(layer: LayerReport) -> list[Cell]:
-    where = f"CPU: {layer.reason}" if layer.where == "cpu" else "NPU"
-    return [
-        str(layer.index),
-        layer.name,
-        layer.op,
-        (where, "bad") if layer.where == "cpu" else where,
-        layer.precision,
-        f"{layer.macs / 1e6:.2f}" if layer.macs else ("-", "dim"),
-        size_text(layer.weight_bytes) if layer.weight_bytes else ("-", "dim"),
-        _decibel(layer.sqnr_device_db),
-    ]
-
-
-def _accuracy(search: SearchReport) -> dict[str, Cell]:
-    """Return what the search came to, and which tensors cost most."""
-    dearest = list(search.costs.items())[:_DEAREST]
-    reached = "reached" if search.reached else "NOT reached"
-    found: dict[str, Cell] = {
-        "target": (f"{reached}: {search.value:.4g}", "good" if search.reached else "bad"),
-        "wide": f"{search.wide:.1%} of the work on more than 8 bits, {len(search.tensors)} tensors "
-        f"({len(search.floats)} float), {search.trials} programs tried",
-        "still in 8 bits": f"{len(search.wide_weights)} layers with 16-bit weights, "
-        f"{len(search.narrowed)} tensors with a narrower range",
-        "most noise from": ", ".join(_dear(search, *one) for one in dearest) or "-",
-    }
-    if search.slower is not None:
-        tone: Tone = "good" if search.in_time else "bad"
-        found["time"] = (f"{search.slower:.2f} times that in 8 bits, on one core", tone)
-    return found
-
-
-def _dear(search: SearchReport, name: str, share: float) -> str:
-    """Return a tensor with its share of the noise and the layers that read it."""
-    layers = ", ".join(search.readers.get(name, ()))
-    return f"{name} {share:.0%}" + (f" (read by {layers})" if layers else "")
-
-
-def _decibel(value: float | None) -> Cell:
-    if value is None:
-        return ("-", "dim")
-    text = f"{value:.1f}"
-    return (text, "bad") if value < _LOW_DB else text
-
-
-def _overview(report: CompileReport) -> dict[str, Cell]:
-    fields: dict[str, Cell] = {
-        "file": f"{report.path}  {size_text(report.file_bytes)}",
-        "work": f"{report.macs / 1e6:.1f} M multiply-accumulates, "
-        f"{report.npu_share:.1%} on the NPU, {report.int8_share:.1%} in int8",
-        "memory": f"{size_text(report.arena_bytes)} for each request at work",
-        "calibration": f"{report.samples} samples",
-        "time": ", ".join(f"{name} {took:.1f} s" for name, took in report.seconds.items()),
-    }
-    dearest = report.dearest()[:_DEAREST]
-    if dearest:
-        fields["noisiest layers"] = ", ".join(
-            f"{layer.name} ({layer.sqnr_device_db:.1f} dB)" for layer in dearest
-        )
-    for name, value in report.output_sqnr_device_db.items():
-        fields[f"output {name}"] = f"{value:.1f} dB against float, on the software NPU"
-    return fields

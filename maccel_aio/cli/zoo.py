@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maccel_aio.cli._compile_table import show
 from maccel_aio.cli._console import Column, size_text
-from maccel_aio.cli.compile import show
 
 if TYPE_CHECKING:
     from maccel_aio.cli._console import Cell, Console

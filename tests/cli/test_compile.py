@@ -1,6 +1,5 @@
 """``maccel-aio compile``: its arguments and what it prints."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,7 @@ import pytest
 
 import maccel_aio
 from maccel_aio.cli import main
-from maccel_aio.cli._console import Console
-from maccel_aio.cli.compile import (
-    load_metric,
-    parse_preprocess,
-    parse_shapes,
-    parse_target,
-    parse_variants,
-    show,
-)
-from maccel_aio.compiler.report import CompileReport, LayerReport
-from maccel_aio.compiler.search import SearchReport
+from maccel_aio.cli.compile import parse_preprocess, parse_shapes, parse_variants
 from maccel_aio.errors import InvalidError
 
 
@@ -119,101 +108,3 @@ def test_preprocessing_is_read(text: str, wanted: dict[str, Any]) -> None:
 def test_preprocessing_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="--preprocess"):
         parse_preprocess(text)
-
-
-def test_the_report_is_shown_with_reasons_and_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    layers = (
-        LayerReport(0, "stem", "Conv", macs=2_000_000, weight_bytes=900, sqnr_device_db=12.5),
-        LayerReport(1, "odd", "NonMaxSuppression", "cpu", "not on the NPU", "cpu"),
-    )
-    report = CompileReport(
-        "net", "net.mxq", layers, {"y": 24.5}, 4096, 2_000_000, 32, {"write": 0.5}, ("careful",)
-    )
-    show(report, Console())
-    text = capsys.readouterr().out
-    for words in (
-        "stem",
-        "12.5",
-        "CPU: not on the NPU",
-        "2.0 M",
-        "24.5 dB",
-        "32 samples",
-        "careful",
-    ):
-        assert words in text
-
-
-@pytest.mark.parametrize(
-    ("texts", "wanted"),
-    [
-        (("30dB", None, None), (30.0, 1.0)),
-        (("22.5", None, "25%"), (22.5, 0.25)),
-        (("0.98", "math:dist", "0.1"), (0.98, 0.1)),
-    ],
-)
-def test_a_target_is_read(
-    texts: tuple[str, str | None, str | None], wanted: tuple[float, float]
-) -> None:
-    found = parse_target(*texts)
-    assert found is not None
-    assert (found.least, found.most_wide) == pytest.approx(wanted)
-    assert (found.metric is None) == (texts[1] is None)
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        ("thirty", None, "100%"),
-        ("30dB", None, "much"),
-        ("30dB", "math", "100%"),
-        ("30dB", "math:nothing", "100%"),
-        ("30dB", "math:pi", "100%"),
-        ("30dB", "no_such_module:fn", "100%"),
-        (None, "math:dist", None),
-        (None, None, "25%"),
-        (None, None, "100%"),
-    ],
-)
-def test_a_target_of_another_form_is_refused(
-    texts: tuple[str | None, str | None, str | None],
-) -> None:
-    with pytest.raises(InvalidError, match="--"):
-        parse_target(*texts)
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [("1.1x", (1.1, math.inf)), ("2", (2.0, math.inf)), (" 2.5ms", (math.inf, 2.5e-3))],
-)
-def test_a_latency_budget_is_read(text: str, wanted: tuple[float, float]) -> None:
-    found = parse_target("30dB", None, None, text)
-    assert found is not None
-    assert (found.most_slower, found.most_seconds) == pytest.approx(wanted)
-
-
-@pytest.mark.parametrize(("target", "text"), [("30dB", "fast"), ("30dB", "ms"), (None, "1.1x")])
-def test_a_latency_budget_of_another_form_is_refused(target: str | None, text: str) -> None:
-    with pytest.raises(InvalidError, match="--latency-budget"):
-        parse_target(target, None, None, text)
-
-
-def test_without_a_target_nothing_is_searched() -> None:
-    assert parse_target(None, None, None) is None
-
-
-def test_a_metric_is_found_in_the_current_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "judge_of_test.py").write_text("def score(exact, found):\n    return 0.5\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert load_metric("judge_of_test:score")([], []) == 0.5
-
-
-def test_the_search_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    search = SearchReport(True, 31.5, (31.5, 40.0), 0.062, ("a", "b"), {"a": 0.7, "b": 0.3}, 19)
-    show(CompileReport("net", "net.mxq", search=search), Console())
-    out = capsys.readouterr().out
-    assert "31.5" in out
-    assert "6.2%" in out
-    assert "a 70%, b 30%" in out
