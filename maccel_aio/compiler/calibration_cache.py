@@ -1,7 +1,8 @@
 """Keeps what calibration runs found, so that compiling the same again need not run them again.
 
-A run depends on nothing but the float model, the samples, and what is asked about its tensors: the
-key is the digest of all three, and a run that was kept gives the same bits as one that is made.
+A run depends on the float model, the samples, what is asked about its tensors, and the versions of
+this library and of onnxruntime, which runs the model: the key is the digest of all of them, and a
+run that was kept gives the same bits as one that is made.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime as ort
 
 from maccel_aio.compiler.calibration import TensorStats
 
@@ -52,8 +54,11 @@ def run_key(
     axes: Mapping[str, int],
     rows: Collection[str],
 ) -> str:
-    """Return the name of a run: of the model, the bytes of all samples, and what is asked."""
-    digest = hashlib.sha256(_FORMAT.encode())
+    """Return the name of a run: of versions, model, bytes of all samples, and what is asked."""
+    import maccel_aio
+
+    versions = (_FORMAT, maccel_aio.__version__, ort.__version__)
+    digest = hashlib.sha256(repr(versions).encode())
     digest.update(model.SerializeToString(deterministic=True))
     digest.update(repr((list(tensors), sorted(axes.items()), sorted(rows))).encode())
     for sample in samples:

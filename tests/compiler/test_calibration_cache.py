@@ -77,6 +77,17 @@ def test_a_key_is_of_model_samples_and_what_is_asked() -> None:
     assert run_key(model, [{"x": x.copy()}], *asked) == keys[0]
 
 
+@pytest.mark.parametrize("library", ["maccel_aio", "onnxruntime"])
+def test_another_version_runs_the_model_again(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, model = network()
+    samples = [{"x": np.zeros((1, 4, 8, 8), np.float32)}]
+    before = run_key(model, samples, ["x"], {}, ())
+    monkeypatch.setattr(f"{library}.__version__", "0.0.1")
+    assert run_key(model, samples, ["x"], {}, ()) != before
+
+
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 half", None])
 def test_a_damaged_run_is_made_again(tmp_path: Path, damage: bytes | None) -> None:
     store(tmp_path, "k", stats(1))
