@@ -83,6 +83,12 @@ def _add_edges(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wide-last", action="store_true", help="store in 16 bits what the last layers read"
     )
+    parser.add_argument(
+        "--rounding",
+        choices=("nearest", "compensated"),
+        default="nearest",
+        help="of weights: compensated lets errors of linear layers and 1x1 convolutions cancel",
+    )
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -215,7 +221,7 @@ def _quantize(args: argparse.Namespace) -> QuantizeOptions:
     from maccel_aio.compiler.precision import PrecisionOptions
 
     edges = PrecisionOptions(wide_first=args.wide_first, wide_last=args.wide_last)
-    return QuantizeOptions(precision=edges)
+    return QuantizeOptions(precision=edges, rounding=args.rounding)
 
 
 def _one_or_several(sources: list[Path] | None) -> Path | list[Path] | None:

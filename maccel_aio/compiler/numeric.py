@@ -14,10 +14,11 @@ from maccel_aio.compiler.calibration import TappedModel, collect
 from maccel_aio.compiler.equalise import equalise
 from maccel_aio.compiler.inputs import CalibrationSet, image_geometry, load_calibration
 from maccel_aio.compiler.ir import Graph, TensorQuant
-from maccel_aio.compiler.links import Link, find_links
+from maccel_aio.compiler.links import find_links
 from maccel_aio.compiler.preprocess import Preprocess
 from maccel_aio.compiler.quantize import QuantizeOptions, quantise
 from maccel_aio.compiler.ranges import pixel_u8
+from maccel_aio.compiler.rounding import is_compensated
 from maccel_aio.compiler.unscale import Bounded, bounds, find_bounded, unscale
 from maccel_aio.errors import InvalidError
 
@@ -147,7 +148,10 @@ def observe_graph(
     if options.equalise and given is None:
         links = find_links(graph, on_npu, options.precision)
     samples = None if calibration is None else open_samples(graph, calibration, how)
-    stats = {} if samples is None else _observe(graph, samples, links, progress, cache)
+    rows = {name for link in links for name in link.eight}
+    if options.rounding == "compensated":
+        rows |= {node.inputs[0] for node in graph.nodes if is_compensated(node)}
+    stats = {} if samples is None else _observe(graph, samples, rows, progress, cache)
     calibrated = time.perf_counter()
     before = bounds(graph)
     scaled = {} if samples is None else equalise(graph, links, stats, samples.originals)
@@ -198,12 +202,11 @@ def quantise_graph(
 def _observe(
     graph: Graph,
     samples: CalibrationSet,
-    links: list[Link],
+    rows: set[str],
     progress: Progress | None,
     cache: Path | None,
 ) -> dict[str, TensorStats]:
     total, axes = len(samples), _axes(graph)
-    rows = {name for link in links for name in link.eight}
     key = ""
     if cache is not None:
         key = calibration_cache.run_key(graph.model, samples, graph.tensors, axes, rows)

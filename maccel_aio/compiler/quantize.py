@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from maccel_aio.compiler.precision import (
 )
 from maccel_aio.compiler.ranges import affine_u8, symmetric_s16
 from maccel_aio.compiler.renumber import number_of, shared_codes
+from maccel_aio.compiler.rounding import is_compensated, sample_rows
 from maccel_aio.compiler.tokens import choose_codes, quantise_tokens
 from maccel_aio.compiler.weights import InputFormat, quantise_conv
+from maccel_aio.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +50,11 @@ class QuantizeOptions:
         equalise: whether channels are scaled before quantisation, see `equalise`.
         float_weights: how layers that stay float keep their weights: "f32", "bf16" (half the
             memory, rounded once at compile time), or a choice by the name of a layer.
+        rounding: of weights of 8 bits: "nearest", or "compensated", which lets the errors of a
+            linear layer or 1x1 convolution cancel on the calibration samples, see `rounding`.
+
+    Raises:
+        InvalidError: there is no such rounding.
     """
 
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
@@ -55,6 +62,11 @@ class QuantizeOptions:
     depthwise_bits: int = 8
     equalise: bool = True
     float_weights: FloatStorage | Mapping[str, FloatStorage] = "f32"
+    rounding: Literal["nearest", "compensated"] = "nearest"
+
+    def __post_init__(self) -> None:
+        if self.rounding not in ("nearest", "compensated"):
+            raise InvalidError(f"rounding {self.rounding!r}: use 'nearest' or 'compensated'")
 
 
 def quantise(
@@ -123,7 +135,7 @@ class _Quantiser:
         if self.quantised and not self.stats:  # what the model does not say stays float
             self._given_tokens(on_npu)
         elif precision.per_token:
-            quantise_tokens(self.graph, self.stats, on_npu)
+            quantise_tokens(self.graph, self.stats, on_npu, rows=self._rows)
             choose_codes(self.graph, on_npu)
 
     def _given_tokens(self, on_npu: OnNpu) -> None:
@@ -213,6 +225,7 @@ class _Quantiser:
             mean=self._mean(node),
             scale=self._given_scale(node),
             bits=self._bits(node, source),
+            rows=self._rows(node),
         )
         self._widen(node, float((numbers.bound * numbers.scale).max()))
         qmin, qmax = clamp_codes(node, self.graph.tensor(node.output).storage)
@@ -226,6 +239,13 @@ class _Quantiser:
             return self.options.precision.weight_bits[node.name]
         depthwise = node.op == "Conv" and is_depthwise(node)
         return self.options.depthwise_bits if depthwise else 8
+
+    def _rows(self, node: Node) -> NDArray[np.float64] | None:
+        """Rows of the input for which weights are rounded; None for rounding to nearest."""
+        found = self.stats.get(node.inputs[0].removesuffix(copy_name("")))
+        if self.options.rounding == "nearest" or found is None or not is_compensated(node):
+            return None
+        return sample_rows(found.rows)
 
     def _mean(self, node: Node) -> NDArray[np.float64] | None:
         """Mean of the input per channel, for bias correction; None if it is not known."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from maccel_aio.compiler.ir import TokenQuant
 from maccel_aio.compiler.precision import is_token_layer
+from maccel_aio.compiler.rounding import compensated_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ def quantise_tokens(
     stats: Mapping[str, TensorStats],
     on_npu: OnNpu,
     given: Callable[[Node], Floats | None] = lambda _node: None,
+    rows: Callable[[Node], Floats | None] = lambda _node: None,
 ) -> None:
     """Fill `Node.tokens` of the token layers of a graph whose input is stored as float.
 
@@ -60,6 +62,8 @@ def quantise_tokens(
         on_npu: whether a node runs on the device.
         given: returns scales that the model brings for weights of a layer, f64 ``[O]``; they count
             where columns keep their size.
+        rows: returns rows of the input ``[n, I]`` for which weights without given scales are
+            rounded, see `rounding`; None: to nearest.
     """
     readers: dict[str, list[Node]] = {}
     makers = graph.producers()
@@ -73,7 +77,8 @@ def quantise_tokens(
         low = lower_bound(makers, name)
         smooth = None if found is None else _factors(found, nodes, low)
         for node in nodes:
-            node.tokens = _numbers(node, smooth, given(node) if smooth is None else None, low)
+            scale = given(node) if smooth is None else None
+            node.tokens = _numbers(node, smooth, scale, low, rows(node))
 
 
 def _matrix(node: Node) -> Floats:
@@ -126,7 +131,11 @@ def lower_bound(makers: Mapping[str, Node], name: str) -> float | None:
 
 
 def _numbers(
-    node: Node, smooth: Floats | None, given: Floats | None, low: float | None
+    node: Node,
+    smooth: Floats | None,
+    given: Floats | None,
+    low: float | None,
+    rows: Floats | None,
 ) -> TokenQuant:
     assert node.weights is not None  # what a token layer is
     matrix = _matrix(node)
@@ -136,6 +145,9 @@ def _numbers(
     else:
         scale = given
     codes = np.clip(np.rint(scaled / scale[:, None]), -_TOP - (given is not None), _TOP)
+    if rows is not None and given is None:
+        inputs = rows if smooth is None else rows * smooth
+        codes = compensated_codes(scaled, scale, inputs, _TOP, centred=False)
     bias = node.weights.bias
     if low is not None:
         rounded = codes * scale[:, None] * (1.0 if smooth is None else smooth)

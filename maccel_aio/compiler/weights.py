@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maccel_aio.compiler.biascorr import bias_correction
+from maccel_aio.compiler.rounding import compensated_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +107,7 @@ def quantise_conv(
     mean: NDArray[np.floating] | None = None,
     scale: NDArray[np.floating] | None = None,
     bits: int = 8,
+    rows: NDArray[np.float64] | None = None,
 ) -> ConvNumbers:
     """Return the integers of one convolution.
 
@@ -117,6 +119,8 @@ def quantise_conv(
             correction.
         scale: weight scales ``[o]`` that are given; None: from the weights.
         bits: of a weight, 8 or 16.
+        rows: of the input of a 1x1 convolution without groups, ``[n, i]``: 8-bit weights are
+            rounded so that errors compensate each other; None: to nearest.
     """
     outputs = len(weights)
     exact_bias = np.zeros(outputs) if bias is None else bias.astype(np.float64)
@@ -124,6 +128,10 @@ def quantise_conv(
     top = 2 ** (bits - 1) - 1
     low = -top if scale is None else -top - 1
     codes = np.clip(np.rint(weights / step[:, None, None, None]), low, top)
+    if rows is not None and scale is None and bits == 8:
+        flat = weights.reshape(outputs, -1)
+        codes = compensated_codes(flat, step, rows, top, centred=mean is not None)
+        codes = codes.reshape(weights.shape)
     rounded = codes * step[:, None, None, None]
     nothing = np.zeros(outputs)
     correction = nothing if mean is None else bias_correction(weights, rounded, mean)

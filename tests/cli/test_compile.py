@@ -86,6 +86,29 @@ def test_edges_may_have_16_bits(tmp_path: Path, more: list[str], wide: list[int]
     assert [k for k, layer in enumerate(layers) if layer.precision == "int16"] == wide
 
 
+def test_rounding_changes_weights_and_nothing_by_chance(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights = numpy_helper.from_array(rng.normal(size=(8, 32, 1, 1)).astype(np.float32), "w")
+    ends = (("x", [1, 32, 6, 6]), ("y", [1, 8, 6, 6]))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in ends)
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    (tmp_path / "m.onnx").write_bytes(
+        helper.make_model(helper.make_graph([node], "g", [x], [y], [weights])).SerializeToString()
+    )
+    samples = rng.normal(size=(4, 1, 2, 6, 6)).repeat(16, axis=2)  # channels that vary together
+    np.save(tmp_path / "c.npy", samples.astype(np.float32))
+    files = []
+    for how in ("nearest", "compensated", "compensated"):
+        arguments = ["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.mxq")]
+        arguments += ["--calibration", str(tmp_path / "c.npy"), "--rounding", how]
+        assert main(arguments) == 0
+        files.append((tmp_path / "m.mxq").read_bytes())
+    assert files[0] != files[1]
+    assert files[1] == files[2]
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
