@@ -121,7 +121,7 @@ typedef struct mxp_insn {
  *          or (float)(q - zero) * (m * scale_const[c]) when the tensor has per-channel scales.
  *          For float tensors: the value itself times m (m = 1 leaves it untouched).
  *  put(t, v)  float tensor: v.  Integer tensor: clamp(rne(v) + t.zero, qmin, qmax).
- *          The verifier proves |v| < 2^30 for CONV and DWCONV, unless v has no bound (an f32 residual; act EXP, LOG,
+ *          The verifier proves |v| < 2^30 and finite sums for CONV and DWCONV, unless v has no bound (an f32 residual; act EXP, LOG,
  *          SQRT, RECIPROCAL or RSQRT). There and everywhere else v is first clamped to [-2^30, 2^30]; NaN becomes 0.
  *  act(v)  MX_ACT_* below, with a = f[0], b = f[1], PRELU slope from cst[4].
  *  Sums of floats (REDUCE, SOFTMAX, LAYERNORM, AVERAGE over f32): 16 partial sums, element i of the
