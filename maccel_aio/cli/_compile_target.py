@@ -41,7 +41,7 @@ def parse_target(
         return None
     from maccel_aio.compiler import AccuracyTarget
 
-    least = _number("--accuracy-target", target, "db")
+    least = _number("--accuracy-target", target, "db", "30dB")
     share = 1.0 if most_wide is None else _share("--most-wide", most_wide)
     judge = None if metric is None else load_metric(metric)
     return AccuracyTarget(least, judge, share, *_budget(latency))
@@ -52,20 +52,20 @@ def _budget(text: str | None) -> tuple[float, float]:
     if text is None:
         return math.inf, math.inf
     if text.strip().lower().endswith("ms"):
-        return math.inf, _number("--latency-budget", text, "ms") / 1e3
-    return _number("--latency-budget", text, "x"), math.inf
+        return math.inf, _number("--latency-budget", text, "ms", "2.5ms") / 1e3
+    return _number("--latency-budget", text, "x", "1.1x, or 2.5ms"), math.inf
 
 
 def _share(option: str, text: str) -> float:
-    number = _number(option, text, "%")
+    number = _number(option, text, "%", "25%")
     return number / 100 if text.strip().endswith("%") else number
 
 
-def _number(option: str, text: str, unit: str) -> float:
+def _number(option: str, text: str, unit: str, sample: str) -> float:
     try:
         return float(text.strip().lower().removesuffix(unit))
     except ValueError:
-        raise InvalidError(f"{option} {text}: wanted a number such as 25{unit}") from None
+        raise InvalidError(f"{option} {text}: wanted a number such as {sample}") from None
 
 
 def load_metric(text: str) -> Callable[..., float]:
