@@ -75,13 +75,13 @@ i.cpu { background: var(--soft); }
 .scroll { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-size: 13px;
   font-variant-numeric: tabular-nums; }
-th, td { padding: 3px 8px; text-align: left; white-space: nowrap;
+th, td { padding: 3px 7px; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; }
 .n { text-align: right; }
 td.name { max-width: 260px; overflow: hidden; text-overflow: ellipsis; }
 tfoot td { font-weight: 600; border-bottom: 0; }
-.bar { display: inline-block; width: 76px; height: 9px; margin-right: 6px; border-radius: 3px;
+.bar { display: inline-block; width: 64px; height: 9px; margin-right: 6px; border-radius: 3px;
   background: var(--bar); overflow: hidden; }
 .bar i { display: block; height: 100%; }
 @media print {
