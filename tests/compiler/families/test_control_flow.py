@@ -83,7 +83,7 @@ def test_a_loop_until_a_value_is_large_enough(tmp_path):
         node("Less", ["x", "end"], ["first"]),
         node("Loop", ["", "first", "x"], ["y"], body=body),
     ]
-    kinds = {"x": (FLOAT, []), "end": (FLOAT, [])}
+    kinds: dict[str, Any] = {"x": (FLOAT, []), "end": (FLOAT, [])}
     feeds = [{"x": np.asarray(1.5, np.float32), "end": np.asarray(e, np.float32)} for e in (2, 90)]
     assert _check(tmp_path, nodes, kinds, {"y": (FLOAT, [])}, *feeds)["Loop"] == "cpu"
 
@@ -157,6 +157,6 @@ def test_types_of_all_kinds_at_the_edges(tmp_path):
 def test_numbers_without_dimensions(tmp_path):
     nodes = [node("Tanh", ["x"], ["t"]), node("Mul", ["t", "k"], ["y"])]
     feed = {"x": np.asarray(0.5, np.float32), "k": np.asarray(3, np.float32)}
-    kinds = {"x": (FLOAT, []), "k": (FLOAT, [])}
+    kinds: dict[str, Any] = {"x": (FLOAT, []), "k": (FLOAT, [])}
     where = _check(tmp_path, nodes, kinds, {"y": (FLOAT, []), "t": (FLOAT, [])}, feed)
     assert set(where.values()) == {"npu"}
