@@ -30,7 +30,7 @@ MOST_INPUTS = 2048
 _MOST_ROWS = 4096
 _SWEEPS = 3
 _BLOCK = 64
-_DAMPING = 0.01
+_DAMPING = 0.3
 """Of the mean variance, added to each: rows are few, and what they never show may still come."""
 
 
