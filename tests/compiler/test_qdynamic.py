@@ -178,7 +178,7 @@ def test_what_only_a_branch_reads_stays(read):
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "other")],
         [
             numpy_helper.from_array(np.eye(4, dtype=np.int8), "w"),
-            numpy_helper.from_array(np.float32(2.0), "two"),
+            numpy_helper.from_array(np.array(2.0, np.float32), "two"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -398,6 +398,8 @@ def test_any_strides_pass_through_the_segments(path, items, batched, flipped, f)
 def test_the_threads_of_cpu_segments_do_not_spin(path):
     """They would keep the cores of the software NPU off their CPUs."""
     with maccel_aio.sync.load(path) as model:
-        stages = model._resident.loaded[0].stages
-        options = stages[1].cpu._session.get_session_options()
+        assert model._resident is not None
+        cpu = model._resident.loaded[0].stages[1].cpu
+        assert cpu is not None
+        options = cpu._session.get_session_options()
         assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

@@ -124,6 +124,7 @@ static void check_gather(const bound *r) {
   do {
     const int rows = t->cst_info[0].dims[0], width = t->cst_info[0].dims[1], e = index[o->rank - 1];
     int row = (int)stored(&t->in[0], index);
+    if (row < 0) row += rows; /* counted from the end */
     row = row < 0 ? 0 : row >= rows ? rows - 1 : row;
     const float v = t->cst_info[0].dtype == MACCEL_F32 ? ((const float *)t->cst[0])[row * width + e]
                                                        : (float)((const int8_t *)t->cst[0])[row * width + e] *
