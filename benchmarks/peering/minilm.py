@@ -57,7 +57,7 @@ def _weights() -> dict[str, NDArray[Any]]:
     return found
 
 
-def _pieces(text: str) -> list[int]:
+def pieces(text: str) -> list[int]:
     """Return the WordPiece tokens of a text: always the longest piece that is known."""
     known: dict[str, int] = json.loads(_archive().read("tokenizer.json"))["model"]["vocab"]
     found = []
@@ -77,7 +77,7 @@ def _pieces(text: str) -> list[int]:
 
 def samples(count: int = 16) -> dict[str, NDArray[Any]]:
     """Return `count` texts of 128 tokens: ids, masks and types ``[count, 128]`` int64."""
-    tokens = _pieces(_TEXT)
+    tokens = pieces(_TEXT)
     rows = []
     for k in range(count):
         turned = np.roll(tokens, -k * len(tokens) // count)
