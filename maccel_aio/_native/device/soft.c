@@ -8,9 +8,9 @@
 #include "status.h"
 
 /* Cores stand back behind the program's own threads: an event loop that wakes up must not wait for the end of an
- * inference, as it would not on a host whose NPU is a chip of its own. Three steps and long slices keep it as near as
- * ten do, and leave the cores a third of a CPU that another program wants whole; ten left them a tenth. */
-#define MX_NICE 3
+ * inference, as it would not on a host whose NPU is a chip of its own. One step and long slices keep it as near as ten
+ * do; three cost a round trip on one CPU 7 us, and ten leave a tenth of a CPU that another program wants whole. */
+#define MX_NICE 1
 
 typedef struct profile {
   int cores; /* the value of the option */
