@@ -1,5 +1,4 @@
 /* What a thread may claim of its CPU. */
-#define _GNU_SOURCE
 #include "rank.h"
 
 #include <pthread.h>

@@ -171,10 +171,10 @@ int main(int argc, char **argv) {
   const int small = argc > 1 && !strcmp(argv[1], "small");
   if (!mx_isa_supported(MX_ISA_AVX512VNNI)) return 77;
   static const u8s8_shape shapes[] = {
-      {MX_OP_CONV, 1, 1, 1, 1280, 1000, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1},
-      {MX_OP_CONV, 1, 1, 4, 1280, 1000, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1},
-      {MX_OP_CONV, 1, 1, 1, 2048, 8192, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1},
-      {MX_OP_CONV, 1, 1, 4, 2048, 2048, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1},
+      {MX_OP_CONV, 1, 1, 1, 1280, 1000, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0},
+      {MX_OP_CONV, 1, 1, 4, 1280, 1000, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0},
+      {MX_OP_CONV, 1, 1, 1, 2048, 8192, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0},
+      {MX_OP_CONV, 1, 1, 4, 2048, 2048, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0},
   };
   pthread_t thread;
   pin(0);
