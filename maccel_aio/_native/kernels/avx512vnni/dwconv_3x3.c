@@ -3,12 +3,6 @@
 #include "dw_work.h"
 #include "table.h"
 
-static int accepts(const mx_task *t) {
-  const int32_t *i = t->insn->i;
-  if (t->in[0].dtype != MACCEL_U8 || t->cst_info[0].dtype != MACCEL_S8 || t->in[0].rank != 4) return 0;
-  return i[0] <= 3 && i[1] <= 3 && i[8] == 1 && i[9] == 1 && i[2] == i[3] && (i[2] == 1 || i[2] == 2);
-}
-
 static dw_tap tap(const dw_plan *p, int row, int k, int b) {
   (void)p;
   return (dw_tap){b - row, k};
@@ -16,41 +10,21 @@ static dw_tap tap(const dw_plan *p, int row, int k, int b) {
 
 /* The costs are estimates: channels per vector fall, but bands have to be put together and taken apart. */
 static dw_plan plan_of(const mx_task *t) {
-  dw_plan p = {.s = mx_geometry_of(t, 1),
-               .rows = 2,
-               .lane = 4,
-               .vectors = 3,
-
-               .tap = tap,
-               .cost = {30, 33, 42, 44}};
+  dw_plan p = {
+      .s = mx_geometry_of(t, 1), .rows = 2, .lane = 4, .vectors = 3, .tap = tap, .cost = {30, 33, 42, 44}};
   p.weight_rows = p.s.sh == 1 ? 2 : 1, p.slots = p.s.sh == 1 ? 4 : 5;
   dw_plan_blocks(&p, t);
   return p;
-}
-
-static size_t pack_bytes(const mx_task *t) {
-  const dw_plan p = plan_of(t);
-  return dw_pack_bytes(&p);
-}
-
-static void pack(const mx_task *t, void *packed) {
-  const dw_plan p = plan_of(t);
-  dw_pack(t, &p, packed);
-}
-
-static size_t scratch_bytes(const mx_task *t) {
-  const dw_plan p = plan_of(t);
-  return dw_scratch(&p, 0);
 }
 
 static void make(const dw_plan *p, const dw_strip *t, int width) {
   dw_slides[p->s.sh == 2][width][p->mode](t);
 }
 
-static void run(const mx_task *t, int part, int parts) {
-  const dw_plan p = plan_of(t);
-  dw_run(t, &p, make, part, parts);
-}
+#define DW_WINDOW 3
+#define DW_WEIGHTS MACCEL_S8
+#define DW_COLUMNS 0
+#include "dw_kernel.h"
 
 const mx_kernel mx_dwconv_3x3_avx512vnni = {
     "u8s8-dwconv3x3-2x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};

@@ -3,12 +3,6 @@
 #include "dw_work.h"
 #include "table.h"
 
-static int accepts(const mx_task *t) {
-  const int32_t *i = t->insn->i;
-  if (t->in[0].dtype != MACCEL_U8 || t->cst_info[0].dtype != MACCEL_S16 || t->in[0].rank != 4) return 0;
-  return i[0] <= 3 && i[1] <= 3 && i[8] == 1 && i[9] == 1 && i[2] == i[3] && (i[2] == 1 || i[2] == 2);
-}
-
 /* Stride 1: of the middle rows, which are the last two of the upper window and the first two of the lower one, three
  * columns; then the row across for even and for odd columns. Stride 2: likewise, with the middle row across. */
 static dw_tap tap(const dw_plan *p, int row, int k, int b) {
@@ -30,29 +24,14 @@ static dw_plan plan_of(const mx_task *t) {
   return p;
 }
 
-static size_t pack_bytes(const mx_task *t) {
-  const dw_plan p = plan_of(t);
-  return dw_pack_bytes(&p);
-}
-
-static void pack(const mx_task *t, void *packed) {
-  const dw_plan p = plan_of(t);
-  dw_pack(t, &p, packed);
-}
-
-static size_t scratch_bytes(const mx_task *t) {
-  const dw_plan p = plan_of(t);
-  return dw_scratch(&p, 0);
-}
-
 static void make(const dw_plan *p, const dw_strip *t, int width) {
   dw_slides[p->s.sh == 2][width][p->mode](t);
 }
 
-static void run(const mx_task *t, int part, int parts) {
-  const dw_plan p = plan_of(t);
-  dw_run(t, &p, make, part, parts);
-}
+#define DW_WINDOW 3
+#define DW_WEIGHTS MACCEL_S16
+#define DW_COLUMNS 0
+#include "dw_kernel.h"
 
 const mx_kernel mx_dwconv_3x3_s16_avx512vnni = {
     "u8s16-dwconv3x3-2x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};

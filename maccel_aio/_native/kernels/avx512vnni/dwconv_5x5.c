@@ -3,12 +3,6 @@
 #include "dw_work.h"
 #include "table.h"
 
-static int accepts(const mx_task *t) {
-  const int32_t *i = t->insn->i;
-  if (t->in[0].dtype != MACCEL_U8 || t->cst_info[0].dtype != MACCEL_S8 || t->in[0].rank != 4) return 0;
-  return i[0] <= 5 && i[1] <= 5 && i[8] == 1 && i[9] == 1 && i[2] == i[3] && (i[2] == 1 || i[2] == 2);
-}
-
 /* Vector k of an output row, byte b of its lanes -> tap. Stride 1: the first row of the upper window and the last
  * one of the lower window lie across; stride 2: the last one of each. */
 static dw_tap tap(const dw_plan *p, int row, int k, int b) {
@@ -28,21 +22,6 @@ static dw_plan plan_of(const mx_task *t) {
   p.weight_rows = p.s.sh == 1 ? 2 : 1, p.slots = p.s.sh == 1 ? 6 : 7;
   dw_plan_blocks(&p, t);
   return p;
-}
-
-static size_t pack_bytes(const mx_task *t) {
-  const dw_plan p = plan_of(t);
-  return dw_pack_bytes(&p);
-}
-
-static void pack(const mx_task *t, void *packed) {
-  const dw_plan p = plan_of(t);
-  dw_pack(t, &p, packed);
-}
-
-static size_t scratch_bytes(const mx_task *t) {
-  const dw_plan p = plan_of(t);
-  return dw_scratch(&p, DW_5X5_BYTES);
 }
 
 /* Output columns [x, x + n): at most a chunk. */
@@ -65,10 +44,10 @@ static void make(const dw_plan *p, const dw_strip *t, int width) {
     make_chunk(p, t, width, x, t->x1 - x < chunk ? t->x1 - x : chunk);
 }
 
-static void run(const mx_task *t, int part, int parts) {
-  const dw_plan p = plan_of(t);
-  dw_run(t, &p, make, part, parts);
-}
+#define DW_WINDOW 5
+#define DW_WEIGHTS MACCEL_S8
+#define DW_COLUMNS DW_5X5_BYTES
+#include "dw_kernel.h"
 
 const mx_kernel mx_dwconv_5x5_avx512vnni = {
     "u8s8-dwconv5x5-7x64-avx512vnni", accepts, pack_bytes, pack, scratch_bytes, run};
