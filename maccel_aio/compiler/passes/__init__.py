@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from maccel_aio.compiler.passes.attention import fuse_attention, fuse_scores, unflatten_rows
 from maccel_aio.compiler.passes.canonical import canonicalise
+from maccel_aio.compiler.passes.dead import drop_dead
 from maccel_aio.compiler.passes.fold import fold_constants, remove_identities
 from maccel_aio.compiler.passes.forward import fold_forward
 from maccel_aio.compiler.passes.fuse import (
@@ -16,7 +17,7 @@ from maccel_aio.compiler.passes.fuse import (
     standalone_affine,
 )
 from maccel_aio.compiler.passes.norms import match_norms
-from maccel_aio.compiler.passes.patterns import drop_dead, match_patterns
+from maccel_aio.compiler.passes.patterns import match_patterns
 from maccel_aio.compiler.passes.shuffle import fold_shuffles
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maccel_aio.compiler.passes.dead import drop_dead
 from maccel_aio.compiler.passes.links import Links
-from maccel_aio.compiler.passes.patterns import drop_dead
 
 if TYPE_CHECKING:
     from maccel_aio.compiler.ir import Graph, Node

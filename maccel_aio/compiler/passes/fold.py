@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from maccel_aio.compiler.passes.patterns import drop_dead
+from maccel_aio.compiler.passes.dead import drop_dead
 from maccel_aio.compiler.passes.shapes import trains
 
 if TYPE_CHECKING:

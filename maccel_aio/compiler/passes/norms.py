@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.passes.patterns import drop_dead
+from maccel_aio.compiler.passes.cones import Growth, rewrite_cones
 from maccel_aio.compiler.pointwise import evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from maccel_aio.compiler.ir import Graph, Node
+    from maccel_aio.compiler.passes.cones import Cone, Shape
 
     Floats = NDArray[np.float64]
 
@@ -41,10 +40,8 @@ _NEAR = 1e-8
 
 @dataclass(frozen=True)
 class _Norm:
-    """LayerNorm of a tensor: see `ir`."""
+    """The attributes of a LayerNorm: see `ir`."""
 
-    source: str
-    members: list[Node]
     epsilon: float
     rms: bool
     scale: Floats
@@ -53,20 +50,31 @@ class _Norm:
 
 def match_norms(graph: Graph) -> None:
     """Replace spelled-out norms in `graph`; run while every node is canonical and unfused."""
-    producers = graph.producers()
-    order = {id(node): k for k, node in enumerate(graph.nodes)}
-    for node in reversed(graph.nodes):
-        if node.op not in _ROOTS or node.reason:
+    rewrite_cones(graph, Growth(_ROOTS, _member, _shapes, _DEPTH), _rewrite)
+
+
+def _shapes(shape: Shape | None) -> tuple[Shape, ...]:
+    """Return the shapes within a norm: that of its rows, and one number a row."""
+    if shape is None or len(shape) < 2 or shape[-1] < 2:
+        return ()
+    return shape, (*shape[:-1], 1)
+
+
+def _rewrite(graph: Graph, root: Node, cones: list[Cone]) -> None:
+    """Make `root` the largest norm that ends in it."""
+    shape = graph.tensors[root.output].shape
+    for cone in reversed(cones):
+        reduces = any(node.op == "Reduce" for node in cone.nodes)
+        if not reduces or shape is None or graph.tensors[cone.source].shape != shape:
             continue
-        found = _match(graph, node, producers, order)
+        found = _recognise(graph, cone, shape[-1])
         if found is not None:
-            _become(node, found)
-    drop_dead(graph)
+            _become(root, cone, found)
+            return
 
 
-def _become(node: Node, found: _Norm) -> None:
-    names = tuple(name for member in found.members for name in member.source)
-    node.op, node.inputs, node.act, node.source = "LayerNorm", [found.source], None, names
+def _become(node: Node, cone: Cone, found: _Norm) -> None:
+    node.op, node.inputs, node.act, node.source = "LayerNorm", [cone.source], None, cone.names
     plain = np.all(found.bias == 0.0)
     node.attrs = {
         "epsilon": found.epsilon,
@@ -76,8 +84,8 @@ def _become(node: Node, found: _Norm) -> None:
     }
 
 
-def _member(graph: Graph, node: Node, width: int) -> bool:
-    """Whether a node may be part of a norm over rows of `width` elements."""
+def _member(graph: Graph, node: Node, shape: Shape) -> bool:
+    """Whether a node may be part of a norm over the last dimension of `shape`."""
     if node.reason or node.residual is not None:
         return False
     if node.op == "Reduce":
@@ -92,65 +100,37 @@ def _member(graph: Graph, node: Node, width: int) -> bool:
     if node.op not in _BINARY or node.act is not None:
         return False
     consts = [graph.const(name) for name in node.inputs]
-    return all(c is None or _is_row(c.shape, width) for c in consts)
+    return all(c is None or _is_row(c.shape, shape[-1]) for c in consts)
 
 
 def _is_row(shape: tuple[int, ...], width: int) -> bool:
     return all(n == 1 for n in shape[:-1]) and (not shape or shape[-1] in (1, width))
 
 
-def _match(
-    graph: Graph, root: Node, producers: dict[str, Node], order: dict[int, int]
-) -> _Norm | None:
-    """Return the largest norm that ends in `root`."""
-    shape = graph.tensors[root.output].shape
-    if shape is None or len(shape) < 2 or shape[-1] < 2:
-        return None
-    width, opened = shape[-1], {root.output}
-    members: list[Node] = []
-    found: _Norm | None = None
-    while len(members) < _DEPTH:
-        makers = [producers[n] for n in opened if n in producers]
-        makers = [m for m in makers if _member(graph, m, width)]
-        if not makers:
-            break
-        last = max(makers, key=lambda m: order[id(m)])
-        members.insert(0, last)
-        opened.discard(last.output)
-        opened.update(graph.activations(last))
-        if any(graph.tensors[n].shape not in (shape, (*shape[:-1], 1)) for n in opened):
-            break
-        if len(opened) == 1 and any(m.op == "Reduce" for m in members):
-            (source,) = opened
-            if graph.tensors[source].shape == shape:
-                found = _recognise(graph, members, source, width) or found
-    return found
-
-
-def _recognise(graph: Graph, members: list[Node], source: str, width: int) -> _Norm | None:
+def _recognise(graph: Graph, cone: Cone, width: int) -> _Norm | None:
     """Return the norm that the nodes compute on random rows, and on one that has no size."""
     rng = np.random.default_rng(0)
     sizes = np.logspace(-3, 3, _ROWS)[:, None]
     rows = (rng.normal(size=(_ROWS, width)) + rng.normal(size=(_ROWS, 1))) * sizes
     with np.errstate(all="ignore"):
-        made = _compute(graph, members, source, rows)
-        still = _compute(graph, members, source, np.zeros((1, width)))
+        made = _compute(graph, cone, rows)
+        still = _compute(graph, cone, np.zeros((1, width)))
     if made.shape != rows.shape or not np.isfinite(made).all():
         return None
     for rms in (False, True):
-        for epsilon in _epsilons(graph, members):
+        for epsilon in _epsilons(graph, cone):
             # Without epsilon there is no answer for such a row; what has one adds it elsewhere.
             if np.isfinite(still).all() != (epsilon > 0.0):
                 continue
             fitted = _fit(_normed(rows, epsilon, rms), made)
             if fitted is not None:
-                return _Norm(source, list(members), epsilon, rms, *fitted)
+                return _Norm(epsilon, rms, *fitted)
     return None
 
 
-def _epsilons(graph: Graph, members: list[Node]) -> list[float]:
+def _epsilons(graph: Graph, cone: Cone) -> list[float]:
     """Return the numbers among the constants that may be what is added to the variance."""
-    consts = [graph.const(name) for node in members for name in node.inputs]
+    consts = [graph.const(name) for node in cone.nodes for name in node.inputs]
     numbers = {float(c.ravel()[0]) for c in consts if c is not None and c.size == 1}
     return [*sorted(n for n in numbers if 0.0 < n <= _LARGEST_EPSILON), 0.0]
 
@@ -173,11 +153,11 @@ def _fit(normed: Floats, made: Floats) -> tuple[Floats, Floats] | None:
     return (scale, bias) if near.all() else None
 
 
-def _compute(graph: Graph, members: Iterable[Node], source: str, rows: Floats) -> Floats:
+def _compute(graph: Graph, cone: Cone, rows: Floats) -> Floats:
     """Return what the last of the nodes makes of rows."""
-    values: dict[str, Floats] = {source: rows}
+    values: dict[str, Floats] = {cone.source: rows}
     result = rows
-    for node in members:
+    for node in cone.nodes:
         args = [_value(graph, name, values) for name in node.inputs]
         if node.op == "Reduce":
             combine = np.mean if node.attrs["kind"] == "mean" else np.sum

@@ -6,16 +6,19 @@ functions that the NPU has. That finds every way of writing a function, not only
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maccel_aio.compiler.ir import Activation, Graph, Node
+from maccel_aio.compiler.ir import Activation
+from maccel_aio.compiler.passes.cones import Growth, rewrite_cones
 from maccel_aio.compiler.pointwise import evaluate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from maccel_aio.compiler.ir import Graph, Node
+    from maccel_aio.compiler.passes.cones import Cone, Shape
 
     Floats = NDArray[np.float64]
 
@@ -40,54 +43,23 @@ CANDIDATES = (
 )
 
 
-@dataclass
-class _Cone:
-    """Nodes that compute one tensor from the tensor `source`."""
-
-    nodes: list[Node]
-    source: str
-
-
 def match_patterns(graph: Graph) -> None:
     """Replace spelled-out functions in `graph`, largest first."""
-    producers = graph.producers()
-    order = {id(node): k for k, node in enumerate(graph.nodes)}
-    for node in reversed(graph.nodes):
-        if node.op not in _ROOTS or node.reason:
-            continue
-        found = _match(graph, node, producers, order)
-        if found is not None:
-            cone, act = found
-            names = tuple(name for member in cone.nodes for name in member.source)
-            node.op, node.attrs, node.inputs, node.act = "Activation", {}, [cone.source], act
-            node.source = names
-    drop_dead(graph)
+    rewrite_cones(graph, Growth(_ROOTS, _pointwise, lambda shape: (shape,), _DEPTH), _rewrite)
 
 
-def drop_dead(graph: Graph) -> None:
-    """Remove nodes whose results nobody reads."""
-    wanted = set(graph.outputs)
-    kept: list[Node] = []
-    for node in reversed(graph.nodes):
-        if any(out in wanted for out in node.outputs):
-            kept.append(node)
-            wanted.update(node.inputs)
-    graph.replace_nodes(reversed(kept))
-
-
-def _match(
-    graph: Graph, root: Node, producers: dict[str, Node], order: dict[int, int]
-) -> tuple[_Cone, Activation] | None:
-    best: tuple[_Cone, Activation] | None = None
-    for cone in _cones(graph, root, producers, order):
-        act = _recognise(graph, cone, root)
+def _rewrite(graph: Graph, root: Node, cones: list[Cone]) -> None:
+    for cone in reversed(cones):
+        act = _recognise(graph, cone, root) if len(cone.nodes) > 1 else None
         if act is not None:
-            best = (cone, act)
-    return best
+            root.op, root.attrs, root.inputs, root.act = "Activation", {}, [cone.source], act
+            root.source = cone.names
+            return
 
 
-def _pointwise(graph: Graph, node: Node) -> bool:
+def _pointwise(graph: Graph, node: Node, shape: Shape) -> bool:
     """Whether a node is a function of one element, constants being scalars."""
+    del shape
     if node.reason or node.residual is not None:
         return False
     if node.op == "Activation":
@@ -98,31 +70,7 @@ def _pointwise(graph: Graph, node: Node) -> bool:
     return all(value is None or value.size == 1 for value in consts)
 
 
-def _cones(
-    graph: Graph, root: Node, producers: dict[str, Node], order: dict[int, int]
-) -> list[_Cone]:
-    """Return the cones that end in `root`, smallest first."""
-    found: list[_Cone] = []
-    members: list[Node] = []
-    opened = {root.output}
-    shape = graph.tensors[root.output].shape
-    while len(members) < _DEPTH:
-        makers = [producers[n] for n in opened if n in producers]
-        makers = [m for m in makers if _pointwise(graph, m)]
-        if not makers:
-            break
-        last = max(makers, key=lambda m: order[id(m)])
-        members.insert(0, last)
-        opened.discard(last.output)
-        opened.update(graph.activations(last))
-        if any(graph.tensors[n].shape != shape for n in opened):
-            break
-        if len(opened) == 1 and len(members) > 1:
-            found.append(_Cone(list(members), next(iter(opened))))
-    return found
-
-
-def _recognise(graph: Graph, cone: _Cone, root: Node) -> Activation | None:
+def _recognise(graph: Graph, cone: Cone, root: Node) -> Activation | None:
     values: dict[str, Floats] = {cone.source: _GRID}
     with np.errstate(all="ignore"):
         for node in cone.nodes:
