@@ -13,7 +13,7 @@ import maccel_aio
 from maccel_aio import sync
 from maccel_aio._core import _guard
 from maccel_aio._core._express import ExpressPort, Form
-from tests.core.test_ring import CountedJob, Rig, X
+from tests.core.rigs import CountedJob, X
 
 HANGS = "fault:soft:0?hang_every=1"
 MOMENTS = ("c_call", "c_return")
@@ -37,19 +37,6 @@ def interrupted(function, moment):
     finally:
         sys.setprofile(before)
     assert came, f"{function} was not called"
-
-
-@pytest.fixture
-def rig(plus_path):
-    made = []
-
-    def make(name="soft:0", **options):
-        made.append(Rig(name, plus_path, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def express(one):
